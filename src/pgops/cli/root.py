@@ -1,0 +1,74 @@
+"""The root command group. Subcommands come from plugins and are loaded when they are called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from pgops import plugins
+from pgops.cli.context import config_option
+from pgops.errors import PgopsError
+from pgops.plugin import Command
+
+
+class PluginGroup(click.Group):
+    """A group whose subcommands are those of the plugins; listing them loads none."""
+
+    def specs(self) -> dict[str, Command]:
+        """The commands that plugins give, by name, and those of pgops itself."""
+        own = Command("plugins", "pgops.cli.plugins_command:plugins_group", "Which plugins there are, and which are broken.")
+        return {"plugins": own} | {c.name: c for plugin in plugins.usable() for c in plugin.commands}
+
+    def broken(self) -> dict[str, plugins.Found]:
+        """The plugins that could not be used, by name."""
+        taken = self.specs()
+        return {found.name: found for found in plugins.discover() if found.fault and found.name not in taken}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*self.specs(), *self.broken()])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        spec = self.specs().get(cmd_name)
+        if spec is not None:
+            try:
+                command = plugins.resolve(spec.target)
+            except Exception as error:  # a stranger's command may raise anything at import
+                return _placeholder(cmd_name, f"{type(error).__name__}: {error}")
+            if isinstance(command, click.Command):
+                return command
+            return _placeholder(cmd_name, f"{spec.target} is not a click command")
+        found = self.broken().get(cmd_name)
+        return _placeholder(cmd_name, found.fault or "") if found else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`, from the summaries alone: no plugin command is imported for it."""
+        rows = {name: spec.summary for name, spec in self.specs().items()}
+        rows |= {name: f"(broken plugin: {found.fault})" for name, found in self.broken().items()}
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(rows.items()))
+
+
+def _placeholder(name: str, fault: str) -> click.Command:
+    def refuse(**_: Any) -> None:
+        raise PgopsError(f"the plugin {name} is broken", why=fault, next_step="pgops plugins list")
+
+    return click.Command(
+        name,
+        callback=refuse,
+        short_help=f"(broken plugin: {fault})",
+        help=f"This plugin is broken: {fault}",
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
+
+
+@click.group(
+    cls=PluginGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 stopped midway, 5 unreachable, 6 plan no longer fits, "
+    "7 locked, 8 outcome unknown, 130 interrupted. `health` speaks Nagios: 0, 1, 2, 3.",
+)
+@click.version_option(None, "-V", "--version", package_name="pgops", message="pgops %(version)s")
+@config_option
+def root() -> None:
+    """Run the runbook of a PostgreSQL cluster kept by Patroni."""

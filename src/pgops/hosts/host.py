@@ -1,0 +1,32 @@
+"""What a host is to everything else: a place where an argv list runs, perhaps as another user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pgops.hosts.process import CommandResult
+
+
+class HostFault(Exception):
+    """The host, or a command on it, gave no usable answer; the text is a clause for a person."""
+
+
+class Host(Protocol):
+    """A host. Commands are argv lists, quoted once at the SSH edge."""
+
+    name: str
+
+    def run(
+        self, argv: Sequence[str], *, become: bool = False, timeout_s: float | None = None, stdin: bytes | None = None
+    ) -> CommandResult:
+        """Run `argv` there; `become` runs it as the user that owns PostgreSQL's files.
+
+        Raises `HostFault` when the host could not be reached (which says nothing about the command) or when the
+        privilege is missing. A command that ran and failed is a result.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what was kept open for this run."""
+        ...

@@ -1,0 +1,1 @@
+"""Observation: one frozen snapshot of the cluster, made by probes that only read."""

@@ -1,0 +1,224 @@
+"""What the probes of one member read: Patroni's REST API, SQL, the host, pgBackRest.
+
+Optional fields are None where the source itself said null or does not have the field in its version; a probe that gave no
+answer is an `Unknown` reading one level up. LSNs are byte positions, times are aware, ages and delays are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pgops.readings import Reading
+
+
+@dataclass(frozen=True)
+class RestStatus:
+    """`GET /patroni` of one member. `role` is normalised: Patroni before 4.0 says `master` for `primary`.
+
+    Source: Patroni docs, rest_api.rst; patroni/api.py, get_postgresql_status.
+    """
+
+    state: str | None
+    role: str | None
+    timeline: int | None = None
+    server_version: int | None = None
+    location_bytes: int | None = None
+    received_bytes: int | None = None
+    replayed_bytes: int | None = None
+    replay_paused: bool = False
+    replication_state: str | None = None
+    dcs_last_seen_s: int | None = None
+    cluster_unlocked: bool = False
+    failsafe_active: bool = False
+    pause: bool = False
+    pending_restart: bool = False
+    pending_restart_reasons: tuple[tuple[str, str, str], ...] = ()
+    watchdog_failed: bool = False
+    system_identifier: str | None = None
+    patroni_version: str | None = None
+    scope: str | None = None
+    tags: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of pg_settings."""
+
+    value: str
+    source: str
+    source_file: str | None
+    pending_restart: bool
+
+
+@dataclass(frozen=True)
+class WalReceiver:
+    """pg_stat_wal_receiver of a standby."""
+
+    status: str
+    received_timeline: int | None
+    latest_end_bytes: int | None
+    sender_host: str | None
+
+
+@dataclass(frozen=True)
+class WalSender:
+    """One row of pg_stat_replication."""
+
+    application_name: str
+    client_address: str | None
+    state: str | None
+    sync_state: str | None
+    sent_bytes: int | None
+    flush_bytes: int | None
+    replay_bytes: int | None
+    replay_lag_s: float | None
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One row of pg_replication_slots. `retained_bytes` None: the slot reserves nothing, or this is a standby."""
+
+    name: str
+    kind: str
+    active: bool
+    wal_status: str | None
+    retained_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Archiver:
+    """pg_stat_archiver, and how many segments wait (pg_ls_archive_statusdir, `.ready`)."""
+
+    archived_count: int
+    last_archived_wal: str | None
+    last_archived_at: datetime | None
+    failed_count: int
+    last_failed_wal: str | None
+    last_failed_at: datetime | None
+    ready_count: Reading[int]
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Old transactions. None: there is none."""
+
+    oldest_transaction_s: float | None
+    oldest_transaction: str | None
+    prepared_count: int
+    oldest_prepared_s: float | None
+
+
+@dataclass(frozen=True)
+class SqlFacts:
+    """What one PostgreSQL says of itself. `flush_bytes` is a primary's, `receive_bytes` and `replay_bytes` a standby's.
+
+    `clock_skew_s` is the server's clock minus ours, within half a round trip. Parts for which the role lacks the right
+    (pg_monitor) are unknown by themselves.
+    """
+
+    in_recovery: bool
+    system_identifier: str
+    version_num: int
+    timeline: int | None
+    flush_bytes: int | None
+    receive_bytes: int | None
+    replay_bytes: int | None
+    replay_timestamp: datetime | None
+    replay_paused: bool
+    clock_skew_s: float
+    segment_bytes: int
+    tablespaces: tuple[str, ...]
+    settings: Reading[Mapping[str, Setting]]
+    receiver: Reading[WalReceiver | None]
+    senders: Reading[tuple[WalSender, ...]]
+    slots: Reading[tuple[Slot, ...]]
+    archiver: Reading[Archiver]
+    activity: Reading[Activity]
+
+
+@dataclass(frozen=True)
+class ControlFacts:
+    """pg_controldata. Source: PostgreSQL, src/bin/pg_controldata."""
+
+    state: str
+    system_identifier: str
+    checkpoint_bytes: int
+    checkpoint_timeline: int
+    minimum_recovery_bytes: int | None
+    checksums: bool
+
+
+@dataclass(frozen=True)
+class DataDirFiles:
+    """Files whose presence means something. Names only, relative to the data directory."""
+
+    names: frozenset[str]
+    ready_count: int
+    histories: tuple[str, ...]
+    segments: tuple[str, ...]
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """recovery.signal and standby.signal, where they exist."""
+        return tuple(sorted(name for name in self.names if name.endswith(".signal")))
+
+
+@dataclass(frozen=True)
+class DiskUsage:
+    """One file system that holds something of the cluster. Percent as `df` counts it: of what a user can have."""
+
+    mount: str
+    paths: tuple[str, ...]
+    size_bytes: int
+    free_bytes: int
+    used_percent: float
+    inodes_used_percent: float | None
+
+
+@dataclass(frozen=True)
+class Backup:
+    """One backup of `pgbackrest info`. `error` None: this pgBackRest does not tell. Timeline is that of its stop WAL."""
+
+    label: str
+    kind: str
+    repo_key: int
+    started_at: datetime
+    stopped_at: datetime
+    error: bool | None
+    database_id: int
+    timeline: int | None
+
+
+@dataclass(frozen=True)
+class RepositoryStatus:
+    """One repository of a stanza. Codes: pgBackRest, src/command/info/info.c."""
+
+    key: int
+    code: int
+    message: str
+
+
+@dataclass(frozen=True)
+class StanzaFacts:
+    """`pgbackrest info` of one stanza as one host sees it. `current_*` is the newest database of the stanza."""
+
+    code: int
+    message: str
+    repositories: tuple[RepositoryStatus, ...]
+    backups: tuple[Backup, ...]
+    current_database_id: int | None
+    current_system_identifier: str | None
+    archive_max: str | None
+    archive_id: str | None
+    backup_running: bool
+
+
+@dataclass(frozen=True)
+class WalIdentity:
+    """SHA-1 of finished WAL segments and contents' SHA-1 of history files in one place (a member, or the repository)."""
+
+    segments: Mapping[str, str]
+    histories: Mapping[str, str]

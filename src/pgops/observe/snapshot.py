@@ -1,0 +1,195 @@
+"""One frozen snapshot of a cluster: what every member, the DCS, the proxies and the repository said at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from pgops.config.model import ClusterConfig
+from pgops.dcs import DcsHealth
+from pgops.observe.facts import (
+    ControlFacts,
+    DataDirFiles,
+    DiskUsage,
+    RestStatus,
+    SqlFacts,
+    StanzaFacts,
+    WalIdentity,
+)
+from pgops.readings import Known, Reading, Skipped
+from pgops.services import ServiceState
+
+
+class View(str, Enum):
+    """A group of probes. A check names those it reads; no more is read."""
+
+    REST = "rest"
+    DCS = "dcs"
+    SQL = "sql"
+    HOST = "host"
+    SERVICES = "services"
+    BACKUP = "backup"
+    PROXY = "proxy"
+    DEEP = "deep"
+
+
+QUICK = frozenset({View.REST, View.DCS})
+USUAL = frozenset(View) - {View.DEEP}
+ALL = frozenset(View)
+
+NOT_ASKED = Skipped("not asked for in this run")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member's own key in the DCS (`members/NAME`)."""
+
+    name: str
+    api_url: str | None
+    conn_url: str | None
+    role: str | None
+    state: str | None
+    version: str | None
+    timeline: int | None
+    pause: bool
+    pending_restart: bool
+    tags: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """One line of the DCS's history: `timeline` ended at `switch_bytes`."""
+
+    timeline: int
+    switch_bytes: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class SyncKey:
+    """The `sync` key: who leads, and which members a commit waits for."""
+
+    leader: str | None
+    standbys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PauseRecord:
+    """Who paused the cluster with pgops, and why; kept outside Patroni's own prefix."""
+
+    owner: str
+    reason: str
+    since: datetime
+    expires: datetime | None
+
+
+@dataclass(frozen=True)
+class DcsKeys:
+    """Patroni's keys of one scope. None: the key is absent. `faults` names keys whose value could not be understood."""
+
+    leader: str | None
+    leader_has_lease: bool
+    initialize: str | None
+    config: Mapping[str, Any] | None
+    members: tuple[Member, ...]
+    history: tuple[HistoryEntry, ...]
+    optime_bytes: int | None
+    sync: SyncKey | None
+    failover: Mapping[str, Any] | None
+    failsafe: Mapping[str, str] | None
+    pause_record: PauseRecord | None
+    faults: tuple[str, ...] = ()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the dynamic configuration says pause."""
+        return bool((self.config or {}).get("pause"))
+
+    def setting(self, name: str, default: Any) -> Any:
+        """A top-level value of the dynamic configuration, else Patroni's own default, given by the caller."""
+        value = (self.config or {}).get(name)
+        return default if value is None else value
+
+
+@dataclass(frozen=True)
+class ProxyServer:
+    """One server of one HAProxy back end. `status` is HAProxy's word (`UP`, `DOWN`, `no check`, `MAINT`)."""
+
+    backend: str
+    name: str
+    address: str | None
+    status: str
+
+
+@dataclass(frozen=True)
+class ProxyView:
+    """One HAProxy: its servers by back end, and which PostgreSQL really answers behind the primary port."""
+
+    name: str
+    primary_port: int | None
+    servers: Reading[tuple[ProxyServer, ...]]
+    primary_answers: Reading[str]
+    """`host:port` of the PostgreSQL (inet_server_addr, inet_server_port) behind the primary port."""
+    primary_in_recovery: Reading[bool] = NOT_ASKED
+
+
+@dataclass(frozen=True)
+class Node:
+    """One member, asked itself. `primary_code` and `liveness_code` are the HTTP status of GET /primary and /liveness."""
+
+    name: str
+    configured: bool
+    member: Member | None
+    sql_address: str | None
+    rest_url: str | None
+    rest: Reading[RestStatus] = NOT_ASKED
+    primary_code: Reading[int] = NOT_ASKED
+    liveness_code: Reading[int] = NOT_ASKED
+    sql: Reading[SqlFacts] = NOT_ASKED
+    control: Reading[ControlFacts] = NOT_ASKED
+    files: Reading[DataDirFiles] = NOT_ASKED
+    disks: Reading[tuple[DiskUsage, ...]] = NOT_ASKED
+    services: Reading[tuple[ServiceState, ...]] = NOT_ASKED
+    stanza: Reading[StanzaFacts] = NOT_ASKED
+    identity: Reading[WalIdentity] = NOT_ASKED
+
+    @property
+    def is_primary(self) -> bool | None:
+        """Whether its PostgreSQL takes writes: by SQL, else by Patroni's word; None when neither could be asked."""
+        if isinstance(self.sql, Known):
+            return not self.sql.value.in_recovery
+        if isinstance(self.rest, Known) and self.rest.value.role is not None:
+            return self.rest.value.role == "primary" and self.rest.value.state == "running"
+        return None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that was read of one cluster, and when."""
+
+    cluster: ClusterConfig
+    taken_at: datetime
+    views: frozenset[View]
+    nodes: tuple[Node, ...] = ()
+    keys: Reading[DcsKeys] = NOT_ASKED
+    dcs: Reading[DcsHealth] = NOT_ASKED
+    proxies: tuple[ProxyView, ...] = ()
+    repository: Reading[WalIdentity] = NOT_ASKED
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def primaries(self) -> tuple[Node, ...]:
+        """The members that take writes, as seen."""
+        return tuple(node for node in self.nodes if node.is_primary)
+
+    @property
+    def leader(self) -> str | None:
+        """The lock holder by the DCS, None when there is none or it is not known."""
+        return self.keys.value.leader if isinstance(self.keys, Known) else None
+
+    def node(self, name: str | None) -> Node | None:
+        """The member of that name."""
+        return next((node for node in self.nodes if node.name == name), None)

@@ -1,0 +1,186 @@
+"""Finds plugins: entry points of installed packages, and single files in /etc/pgops/plugins.
+
+Entry points are read by scanning `*.dist-info/entry_points.txt`, which costs 2 ms where `importlib.metadata` costs 44.
+A plugin that cannot be used is kept with the reason; it never takes the command line down.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from pgops.errors import PgopsError
+from pgops.plugin import API_VERSION, Plugin, Target
+
+GROUP = "pgops.plugins"
+SITE_DIRECTORY = Path("/etc/pgops/plugins")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plugin that was found. Exactly one of `plugin` and `fault` is set."""
+
+    name: str
+    version: str
+    origin: str
+    plugin: Plugin | None = None
+    fault: str | None = None
+
+
+_found: tuple[Found, ...] | None = None
+
+
+def discover() -> tuple[Found, ...]:
+    """Every plugin, those of packages first, by name. Read once per process."""
+    global _found  # noqa: PLW0603 - the one cache of a process that lives for one command
+    if _found is None:
+        packaged = [_load_packaged(*entry) for entry in _entry_points()]
+        single = [_load_file(path) for path in _site_files()]
+        _found = _without_clashes(sorted(packaged, key=lambda item: item.name) + single)
+    return _found
+
+
+def usable() -> list[Plugin]:
+    """The plugins that work."""
+    return [found.plugin for found in discover() if found.plugin is not None]
+
+
+def resolve(target: Target) -> object:
+    """The object that a target names. Raises ImportError or AttributeError as Python does."""
+    if not isinstance(target, str):
+        return target
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def _entry_points() -> list[tuple[str, str, str, str]]:
+    """(name, target, version, distribution) of each entry point of our group; the first on sys.path wins."""
+    entries: dict[str, tuple[str, str, str, str]] = {}
+    for directory in dict.fromkeys(sys.path):
+        try:
+            names = sorted(name for name in os.listdir(directory or ".") if name.endswith(".dist-info"))  # noqa: PTH208
+        except OSError:
+            continue
+        for name in names:
+            file = f"{directory or '.'}/{name}/entry_points.txt"
+            distribution, _, version = name.removesuffix(".dist-info").partition("-")
+            for entry, target in _read_group(file):
+                entries.setdefault(entry, (entry, target, version, distribution))
+    return list(entries.values())
+
+
+def _read_group(file: str) -> list[tuple[str, str]]:
+    """The lines of our group in one entry_points.txt (an INI file; values hold no interpolation)."""
+    try:
+        with open(file, encoding="utf-8") as handle:  # noqa: PTH123 - hundreds of files at every start
+            text = handle.read()
+    except (OSError, UnicodeDecodeError):
+        return []
+    if f"[{GROUP}]" not in text:
+        return []
+    pairs = []
+    inside = False
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("["):
+            inside = stripped == f"[{GROUP}]"
+        elif inside and "=" in stripped and not stripped.startswith(("#", ";")):
+            name, _, target = stripped.partition("=")
+            pairs.append((name.strip(), target.partition("[")[0].strip()))
+    return pairs
+
+
+def _load_packaged(name: str, target: str, version: str, distribution: str) -> Found:
+    try:
+        return _examined(resolve(target), name, version, distribution)
+    except (Exception, SystemExit) as error:  # a stranger's module may raise anything
+        return Found(name, version, distribution, fault=_reason(error))
+
+
+def _site_files() -> list[Path]:
+    directory = Path(os.environ.get("PGOPS_PLUGIN_DIR") or SITE_DIRECTORY)
+    try:
+        return sorted(path for path in directory.iterdir() if path.suffix == ".py" and not path.name.startswith("_"))
+    except OSError:
+        return []
+
+
+def _load_file(path: Path) -> Found:
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    name = path.stem.replace("_", "-")
+    refusal = _unsafe(path)
+    if refusal:
+        return Found(name, "-", str(path), fault=refusal)
+    module_name = f"pgops_site_{path.stem}"
+    try:
+        spec = spec_from_file_location(module_name, path)
+        if spec is None or spec.loader is None:
+            return Found(name, "-", str(path), fault="is not a Python module")
+        module = module_from_spec(spec)
+        sys.modules[module_name] = module
+        spec.loader.exec_module(module)
+        version = str(getattr(module, "__version__", "-"))
+        if not hasattr(module, "plugin"):
+            return Found(name, version, str(path), fault="defines no object named plugin")
+        return _examined(module.plugin, name, version, str(path))
+    except (Exception, SystemExit) as error:  # a site's own file may raise anything
+        return Found(name, "-", str(path), fault=_reason(error))
+
+
+def _unsafe(path: Path) -> str | None:
+    """Why this file must not be run: somebody else than root and ourselves could have written it."""
+    for place in (path, path.resolve(), path.resolve().parent, path.parent):
+        try:
+            status = place.stat()
+        except OSError as error:
+            return f"{place} cannot be read: {error.strerror}"
+        if status.st_uid not in (0, os.geteuid()):
+            return f"{place} is owned by uid {status.st_uid}; pgops runs plugins only of root or of its own user"
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return f"{place} is writable by others; chmod go-w {place}"
+    return None
+
+
+def _examined(plugin: object, name: str, version: str, origin: str) -> Found:
+    if not isinstance(plugin, Plugin):
+        return Found(name, version, origin, fault=f"is a {type(plugin).__name__}, not a pgops.plugin.Plugin")
+    if plugin.api_version != API_VERSION:
+        made_for = f"is made for plugin API {plugin.api_version}; this pgops has {API_VERSION}"
+        return Found(name, version, origin, fault=made_for)
+    return Found(name, version, origin, plugin=plugin)
+
+
+def _without_clashes(found: list[Found]) -> tuple[Found, ...]:
+    """A plugin whose command name is already taken is put aside as broken, so that neither shadows the other."""
+    taken: dict[str, str] = {"plugins": "pgops"}
+    kept: list[Found] = []
+    for item in found:
+        clash = next((c.name for c in item.plugin.commands if c.name in taken), None) if item.plugin else None
+        if clash is not None:
+            kept.append(Found(item.name, item.version, item.origin, fault=f"command {clash} is {taken[clash]}'s already"))
+            continue
+        if item.plugin:
+            taken.update({command.name: item.name for command in item.plugin.commands})
+        kept.append(item)
+    return tuple(kept)
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+
+
+def find_driver(kind: str, group: str) -> object:
+    """The class that a plugin gives under `kind` in its mapping `group` (`dcs_drivers`, `service_managers`).
+
+    Raises `PgopsError` naming what there is when nobody gives it.
+    """
+    offers = {name: target for plugin in usable() for name, target in getattr(plugin, group).items()}
+    if kind not in offers:
+        there = ", ".join(sorted(offers)) or "none"
+        raise PgopsError(f"no {group.replace('_', ' ')[:-1]} for {kind!r}", why=f"plugins give: {there}")
+    return resolve(offers[kind])
