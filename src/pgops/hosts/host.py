@@ -30,3 +30,11 @@ class Host(Protocol):
     def close(self) -> None:
         """End what was kept open for this run."""
         ...
+
+
+def checked_argv(argv: Sequence[str]) -> None:
+    """Raise `HostFault` for what no command line can carry: nothing at all, or a NUL byte."""
+    if not argv or not argv[0]:
+        raise HostFault("an empty command")
+    if any("\0" in argument for argument in argv):
+        raise HostFault(f"an argument of {argv[0]!r} holds a NUL byte")

@@ -1,0 +1,1 @@
+"""Third-party clients, each imported by exactly one module here, at first use."""

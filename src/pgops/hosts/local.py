@@ -1,0 +1,71 @@
+"""This very machine as a host."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from pgops.config.model import HostConfig, Timeouts
+from pgops.hosts import process, sudo
+from pgops.hosts.host import HostFault, checked_argv
+from pgops.hosts.process import CommandResult
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_FOREIGN_PREFIXES = ("PG", "PGBACKREST_", "PATRONI_")
+"""Variables of the operator's shell that would change what psql, pgbackrest and patronictl do."""
+
+
+class LocalHost:
+    """Runs commands here: as ourselves, or as the configured user directly (as root) or through `sudo -n`."""
+
+    def __init__(self, config: HostConfig, timeouts: Timeouts) -> None:
+        self.name = config.name
+        self._become = config.become
+        self._timeout_s = timeouts.command_s
+
+    def run(
+        self, argv: Sequence[str], *, become: bool = False, timeout_s: float | None = None, stdin: bytes | None = None
+    ) -> CommandResult:
+        """See `pgops.hosts.host.Host`. Commands run in `/`, since the other user may not enter our directory."""
+        checked_argv(argv)
+        user = self._become if become else None
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        if user is None or _is_me(user):
+            return process.run(argv, timeout_s=timeout_s, env=_own_environment(), cwd="/", stdin=stdin)
+        if os.geteuid() == 0:
+            environment = _environment_of(user)
+            return process.run(argv, timeout_s=timeout_s, user=user, env=environment, cwd="/", stdin=stdin)
+        wrapped = sudo.wrap(argv, user)
+        result = process.run(wrapped, timeout_s=timeout_s, env=_own_environment(), cwd="/", stdin=stdin)
+        if result.exit_code == 127 and result.stderr.startswith("sudo: "):
+            raise HostFault(f"sudo is not installed here; it is how pgops becomes {user}")
+        sudo.check(result, argv, user)
+        return result
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def _is_me(user: str) -> bool:
+    import pwd
+
+    try:
+        return pwd.getpwnam(user).pw_uid == os.geteuid()
+    except KeyError:
+        raise HostFault(f"there is no user {user} on this machine; set become in pgops.yml") from None
+
+
+def _own_environment() -> dict[str, str]:
+    """Ours, with messages in English, the system's directories on PATH (cron's has few), without PG* and the like."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN_PREFIXES)}
+    path = [*kept.get("PATH", "").split(":"), *SYSTEM_PATH.split(":")]
+    return {**kept, "PATH": ":".join(dict.fromkeys(part for part in path if part)), "LC_ALL": "C"}
+
+
+def _environment_of(user: str) -> dict[str, str]:
+    """What a fresh login of `user` would have, no more."""
+    import pwd
+
+    home = pwd.getpwnam(user).pw_dir
+    return {"PATH": SYSTEM_PATH, "HOME": home, "USER": user, "LOGNAME": user, "LC_ALL": "C"}
