@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from pgops import __version__, builtin
 from pgops.errors import PgopsError
 from pgops.plugin import API_VERSION, Plugin, Target
 
@@ -35,12 +36,13 @@ _found: tuple[Found, ...] | None = None
 
 
 def discover() -> tuple[Found, ...]:
-    """Every plugin, those of packages first, by name. Read once per process."""
+    """Every plugin: what the suite itself gives, those of packages by name, single files. Read once per process."""
     global _found  # noqa: PLW0603 - the one cache of a process that lives for one command
     if _found is None:
+        own = Found("core", __version__, "pgops", plugin=builtin.plugin)
         packaged = [_load_packaged(*entry) for entry in _entry_points()]
         single = [_load_file(path) for path in _site_files()]
-        _found = _without_clashes(sorted(packaged, key=lambda item: item.name) + single)
+        _found = _without_clashes([own, *sorted(packaged, key=lambda item: item.name), *single])
     return _found
 
 
@@ -162,7 +164,9 @@ def _without_clashes(found: list[Found]) -> tuple[Found, ...]:
     for item in found:
         clash = next((c.name for c in item.plugin.commands if c.name in taken), None) if item.plugin else None
         if clash is not None:
-            kept.append(Found(item.name, item.version, item.origin, fault=f"command {clash} is {taken[clash]}'s already"))
+            kept.append(
+                Found(item.name, item.version, item.origin, fault=f"command {clash} is {taken[clash]}'s already")
+            )
             continue
         if item.plugin:
             taken.update({command.name: item.name for command in item.plugin.commands})
@@ -174,13 +178,29 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:300]
 
 
+_NOT_YET_SERVED = {
+    "consul": "Patroni on Consul is not served by this version; a plugin may give a driver for it",
+    "zookeeper": "Patroni on ZooKeeper is not served by this version; a plugin may give a driver for it",
+}
+
+
 def find_driver(kind: str, group: str) -> object:
     """The class that a plugin gives under `kind` in its mapping `group` (`dcs_drivers`, `service_managers`).
 
-    Raises `PgopsError` naming what there is when nobody gives it.
+    The suite's own cannot be shadowed: the first that gives it counts. Raises `PgopsError` naming what there is when
+    nobody gives it, or when what a plugin names cannot be loaded.
     """
-    offers = {name: target for plugin in usable() for name, target in getattr(plugin, group).items()}
+    offers: dict[str, tuple[str, Target]] = {}
+    for plugin in usable():
+        for name, target in getattr(plugin, group).items():
+            offers.setdefault(name, (plugin.name, target))
+    thing = group.replace("_", " ")[:-1]
     if kind not in offers:
-        there = ", ".join(sorted(offers)) or "none"
-        raise PgopsError(f"no {group.replace('_', ' ')[:-1]} for {kind!r}", why=f"plugins give: {there}")
-    return resolve(offers[kind])
+        there = f"there is: {', '.join(sorted(offers)) or 'none'}"
+        why = f"{_NOT_YET_SERVED[kind]}; {there}" if kind in _NOT_YET_SERVED else there
+        raise PgopsError(f"no {thing} for {kind!r}", why=why, next_step="pgops plugins list")
+    owner, target = offers[kind]
+    try:
+        return resolve(target)
+    except (Exception, SystemExit) as error:  # a stranger's module may raise anything
+        raise PgopsError(f"the {thing} {kind!r} of plugin {owner} cannot be loaded", why=_reason(error)) from error

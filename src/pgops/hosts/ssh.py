@@ -169,7 +169,7 @@ class SshHost:
 def _private_directory() -> str:
     """For the control socket: ours alone, with a short name, since a socket's path has at most 107 bytes (man 7 unix)."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    usable = 0 < len(runtime) <= 32 and os.access(runtime, os.W_OK)  # noqa: PLR2004
+    usable = 0 < len(runtime) <= 32 and os.access(runtime, os.W_OK)
     return tempfile.mkdtemp(prefix="pgops-", dir=runtime if usable else "/tmp")  # noqa: S108 - mode 0700, random name
 
 

@@ -46,7 +46,7 @@ def explain(config: SshConfig, result: CommandResult, limit_s: float) -> str:
     place = f"ssh {config.destination}"
     if result.exit_code is None:
         return f"{place}: no connection within {limit_s:g} s"
-    if result.exit_code == 127:  # noqa: PLR2004 - the program could not be started
+    if result.exit_code == 127:
         return f"{place}: the program ssh is not installed here"
     lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
     text = " ".join(lines)

@@ -1,0 +1,176 @@
+"""etcd by its v3 API (gRPC), which Patroni calls `etcd3`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Union
+
+from pgops.clients.http import HttpClient
+from pgops.config.model import DcsConfig
+from pgops.dcs import DcsFault, DcsHealth, DcsKey, DcsMember
+from pgops.dcs.endpoint import Endpoint, parse_endpoint
+from pgops.dcs.etcd3_channel import Channel, ListedMember, MemberStatus
+from pgops.dcs.etcd_http import Metrics, Verdict, read_metrics, read_verdict
+from pgops.dcs.race import Asked, first_answer
+from pgops.readings import Known, Reading, Unknown
+
+_Report = Union[MemberStatus, Verdict, Metrics]  # noqa: UP007 - an alias evaluated at run time on Python 3.10
+
+
+@dataclass(frozen=True)
+class _Roll:
+    """The member list and who gave it."""
+
+    answered_by: str
+    members: tuple[ListedMember, ...]
+
+
+class Etcd3Dcs:
+    """One channel per endpoint, opened at first use and shared by all calls."""
+
+    def __init__(self, config: DcsConfig, *, timeout_s: float) -> None:
+        self._config = config
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._channels: dict[Endpoint, Channel] = {}
+        self._http = HttpClient(config.tls, connect_s=timeout_s, answer_s=timeout_s)
+
+    def read_prefix(self, prefix: str) -> dict[str, DcsKey]:
+        """See `pgops.dcs.Dcs`: linearizable, from the first endpoint that answers."""
+        if not prefix.endswith("/"):
+            raise ValueError("a prefix ends with a slash")
+        channels = {endpoint.url: self._channel(endpoint) for endpoint in self._endpoints()}
+        deadline = time.monotonic() + self._timeout_s
+        questions = {url: lambda channel=channel: channel.read_prefix(prefix) for url, channel in channels.items()}
+        keys: dict[str, DcsKey] = first_answer(questions, deadline)[1]
+        return keys
+
+    def health(self) -> DcsHealth:
+        """See `pgops.dcs.Dcs`. Every endpoint and every listed member is asked at once, all within one timeout."""
+        deadline = time.monotonic() + self._timeout_s
+        endpoints = self._endpoints()
+        reports: Asked[_Report] = Asked()
+        for endpoint in endpoints:
+            self._ask_reports(reports, endpoint)
+        lists = {endpoint.url: self._channel(endpoint).list_members for endpoint in endpoints}
+        roll = _Roll(*first_answer(lists, deadline))
+        alarms: Asked[tuple[tuple[int, str], ...]] = Asked()
+        alarms.ask("alarms", self._channel(parse_endpoint(roll.answered_by)).read_alarms)
+        for member in roll.members:
+            for endpoint in _own_endpoints(member)[:1]:
+                self._ask_reports(reports, endpoint)
+        reports.await_all(deadline)
+        alarms.await_all(deadline)
+        alarm_list = _name_alarms(alarms)
+        members = [_describe(member, endpoints, reports, alarm_list) for member in roll.members]
+        members.sort(key=lambda member: (member.name, member.member_id))
+        return DcsHealth(roll.answered_by, tuple(members), alarm_list)
+
+    def close(self) -> None:
+        """Close the channels."""
+        with self._lock:
+            for channel in self._channels.values():
+                channel.close()
+            self._channels.clear()
+        self._http.close()
+
+    def _endpoints(self) -> list[Endpoint]:
+        if not self._config.endpoints:
+            raise DcsFault("no etcd endpoint is configured; set dcs.endpoints")
+        return list(dict.fromkeys(parse_endpoint(url) for url in self._config.endpoints))
+
+    def _channel(self, endpoint: Endpoint) -> Channel:
+        with self._lock:
+            if endpoint not in self._channels:
+                # A URL that only the member list names gets no password of ours.
+                login = endpoint in self._endpoints()
+                self._channels[endpoint] = Channel(endpoint, self._config, self._timeout_s, login=login)
+            return self._channels[endpoint]
+
+    def _ask_reports(self, reports: Asked[_Report], endpoint: Endpoint) -> None:
+        reports.ask(f"status {endpoint.url}", self._channel(endpoint).read_status)
+        reports.ask(f"health {endpoint.url}", lambda: read_verdict(self._http, endpoint))
+        reports.ask(f"metrics {endpoint.url}", lambda: read_metrics(self._http, endpoint))
+
+
+def _own_endpoints(member: ListedMember) -> list[Endpoint]:
+    """The member's own client URLs as far as they lead there from elsewhere."""
+    found = []
+    for url in member.client_urls:
+        try:
+            endpoint = parse_endpoint(url)
+        except DcsFault:
+            continue
+        if endpoint.reachable_from_elsewhere:
+            found.append(endpoint)
+    return found
+
+
+def _name_alarms(asked: Asked[tuple[tuple[int, str], ...]]) -> Reading[tuple[tuple[str, str], ...]]:
+    if "alarms" not in asked.answers:
+        return Unknown(f"etcd's alarms: {asked.faults['alarms']}")
+    return Known(tuple((f"{member_id:x}", name) for member_id, name in asked.answers["alarms"]))
+
+
+def _find_endpoint(member: ListedMember, endpoints: list[Endpoint], reports: Asked[_Report]) -> Endpoint | None:
+    """Where this member was asked: where its own id answered, else at its own URL."""
+    own = _own_endpoints(member)
+    for endpoint in [*own, *endpoints]:
+        status = reports.answers.get(f"status {endpoint.url}")
+        if isinstance(status, MemberStatus) and status.member_id == member.member_id:
+            return endpoint
+    return own[0] if own else None
+
+
+def _describe(
+    member: ListedMember,
+    endpoints: list[Endpoint],
+    reports: Asked[_Report],
+    alarms: Reading[tuple[tuple[str, str], ...]],
+) -> DcsMember:
+    member_id = f"{member.member_id:x}"
+    if not member.name:
+        fault = "it is listed as a member but never started"
+        return DcsMember("", member_id, member.client_urls, started=False, healthy=False, fault=fault)
+    endpoint = _find_endpoint(member, endpoints, reports)
+    if endpoint is None:
+        fault = (
+            f"its client URLs ({', '.join(member.client_urls) or 'none'}) lead nowhere from here, and no endpoint is it"
+        )
+        return DcsMember(member.name, member_id, member.client_urls, healthy=False, fault=fault)
+    status = reports.answers.get(f"status {endpoint.url}")
+    if not isinstance(status, MemberStatus):
+        fault = f"{endpoint.url}: {reports.faults.get(f'status {endpoint.url}', 'no answer')}"
+        return DcsMember(member.name, member_id, member.client_urls, healthy=False, fault=fault)
+    if status.member_id != member.member_id:
+        fault = f"another member ({status.member_id:x}) answers at {endpoint.url}"
+        return DcsMember(member.name, member_id, member.client_urls, healthy=False, fault=fault)
+    verdict = reports.answers.get(f"health {endpoint.url}")
+    metrics = reports.answers.get(f"metrics {endpoint.url}")
+    complaint = _find_complaint(status, verdict)
+    return DcsMember(
+        name=member.name,
+        member_id=member_id,
+        client_urls=member.client_urls,
+        healthy=complaint is None,
+        fault=complaint,
+        version=status.version,
+        leader_id=f"{status.leader_id:x}" if status.leader_id else None,
+        raft_term=status.raft_term,
+        raft_index=status.raft_index,
+        raft_applied_index=status.raft_applied_index,
+        db_size_bytes=status.db_size_bytes,
+        quota_bytes=status.quota_bytes or (metrics.quota_bytes if isinstance(metrics, Metrics) else None),
+        alarms=tuple(name for owner, name in alarms.value if owner == member_id) if isinstance(alarms, Known) else (),
+    )
+
+
+def _find_complaint(status: MemberStatus, verdict: object) -> str | None:
+    """The clearest of what the member complains of."""
+    if not status.leader_id:
+        return "it sees no leader"
+    if status.errors:
+        return "; ".join(status.errors)[:300]
+    return verdict.fault if isinstance(verdict, Verdict) else "/health: no answer in time"
