@@ -10,7 +10,7 @@ def main() -> None:
     if sys.argv[1:] in (["--version"], ["-V"]):
         from pgops import __version__
 
-        print(f"pgops {__version__}")  # noqa: T201 - nothing else is loaded
+        print(f"pgops {__version__}")
         return
     from pgops.cli.run import run
 

@@ -52,8 +52,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """A named check. `views` are what it reads; it runs only where they were read (`--quick` reads REST and DCS only).
+    """A named check. `views` are what it reads where it may; without those in `needs` it cannot say anything.
 
+    `--quick` reads REST and DCS only and runs the checks that need no more. `needs` None: all of `views`.
     `find` gives at least one finding; one that raises becomes an `unknown` finding that names the plugin's bug.
     """
 
@@ -61,6 +62,11 @@ class Check:
     summary: str
     views: frozenset[View]
     find: Callable[[Snapshot], Iterable[Finding]]
+    needs: frozenset[View] | None = None
+
+    def runs_with(self, views: frozenset[View]) -> bool:
+        """Whether it can say something when these views were read."""
+        return (self.views if self.needs is None else self.needs) <= views
 
 
 def ok(text: str, subject: str = "", **numbers: Number) -> Finding:

@@ -11,13 +11,14 @@ from typing import Generic, TypeVar, Union
 
 T = TypeVar("T")
 U = TypeVar("U")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Known(Generic[T]):
+class Known(Generic[T_co]):
     """The value was read."""
 
-    value: T
+    value: T_co
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,10 @@ def list_plugins() -> None:
     from pgops.render.table import render_table
 
     rows = [
-        [printable(cell) for cell in (item.name, item.version, item.origin, f"broken: {item.fault}" if item.fault else _gifts(item))]
+        [
+            printable(cell)
+            for cell in (item.name, item.version, item.origin, f"broken: {item.fault}" if item.fault else _gifts(item))
+        ]
         for item in plugins.discover()
     ]
     click.echo(render_table(["name", "version", "origin", "gives"], rows))

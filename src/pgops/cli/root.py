@@ -17,7 +17,9 @@ class PluginGroup(click.Group):
 
     def specs(self) -> dict[str, Command]:
         """The commands that plugins give, by name, and those of pgops itself."""
-        own = Command("plugins", "pgops.cli.plugins_command:plugins_group", "Which plugins there are, and which are broken.")
+        own = Command(
+            "plugins", "pgops.cli.plugins_command:plugins_group", "Which plugins there are, and which are broken."
+        )
         return {"plugins": own} | {c.name: c for plugin in plugins.usable() for c in plugin.commands}
 
     def broken(self) -> dict[str, plugins.Found]:

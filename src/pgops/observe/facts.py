@@ -1,7 +1,7 @@
 """What the probes of one member read: Patroni's REST API, SQL, the host, pgBackRest.
 
-Optional fields are None where the source itself said null or does not have the field in its version; a probe that gave no
-answer is an `Unknown` reading one level up. LSNs are byte positions, times are aware, ages and delays are seconds.
+Optional fields are None where the source itself said null or does not have the field in its version; a probe that gave
+no answer is an `Unknown` reading one level up. LSNs are byte positions, times are aware, ages and delays are seconds.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class RestStatus:
     patroni_version: str | None = None
     scope: str | None = None
     tags: Mapping[str, Any] | None = None
+    senders: tuple[tuple[str, str], ...] | None = None
+    """(application name, state) of the WAL senders, where the member lists any."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ class ControlFacts:
     checkpoint_timeline: int
     minimum_recovery_bytes: int | None
     checksums: bool
+    segment_bytes: int
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,7 @@ class DiskUsage:
 
 @dataclass(frozen=True)
 class Backup:
-    """One backup of `pgbackrest info`. `error` None: this pgBackRest does not tell. Timeline is that of its stop WAL."""
+    """One backup of `pgbackrest info`. `error` None: this pgBackRest does not tell. Timeline: of its stop WAL."""
 
     label: str
     kind: str
@@ -218,7 +221,7 @@ class StanzaFacts:
 
 @dataclass(frozen=True)
 class WalIdentity:
-    """SHA-1 of finished WAL segments and contents' SHA-1 of history files in one place (a member, or the repository)."""
+    """SHA-1 of finished WAL segments and contents' SHA-1 of history files in one place (member or repository)."""
 
     segments: Mapping[str, str]
     histories: Mapping[str, str]

@@ -138,7 +138,7 @@ class ProxyView:
 
 @dataclass(frozen=True)
 class Node:
-    """One member, asked itself. `primary_code` and `liveness_code` are the HTTP status of GET /primary and /liveness."""
+    """One member, asked itself. `primary_code` and `liveness_code` are HTTP statuses of GET /primary and /liveness."""
 
     name: str
     configured: bool

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def render_table(headers: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int | None] | None = None) -> str:
+def render_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int | None] | None = None
+) -> str:
     """A left-aligned table without borders. `widths` wraps a column at that many characters (None: never)."""
     from tabulate import tabulate
 

@@ -1,0 +1,150 @@
+"""Backups: is the stanza sound, are the backups young and without error, and do all members see one repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from pgops.checks import Check, Finding, critical, ok, skipped, unknown, warning
+from pgops.observe.facts import Backup, StanzaFacts
+from pgops.observe.snapshot import Node, Snapshot, View
+from pgops.readings import Known, Skipped, reason
+from pgops.render.units import format_duration
+
+_CODES = {
+    1: "no stanza of this name in the repository",
+    2: "no valid backup",
+    3: "the stanza's own files are missing",
+    4: "the repositories disagree",
+    5: "the repositories hold different databases",
+}
+"""`pgbackrest info` status codes. Source: pgBackRest, src/command/info/info.c."""
+
+
+def _witnesses(snapshot: Snapshot) -> list[tuple[Node, StanzaFacts]]:
+    """The members whose view of the repository is known, the lock holder first."""
+    seen = [(node, node.stanza.value) for node in snapshot.nodes if isinstance(node.stanza, Known)]
+    return sorted(seen, key=lambda pair: pair[0].name != snapshot.leader)
+
+
+def _nothing(snapshot: Snapshot) -> Finding:
+    """Why no member's view is known."""
+    if all(isinstance(node.stanza, Skipped) for node in snapshot.nodes):
+        why = next((reason(node.stanza) for node in snapshot.nodes), "no member is known")
+        return skipped(why)
+    whys = sorted({f"{node.name}: {reason(node.stanza)}" for node in snapshot.nodes if reason(node.stanza)})
+    return unknown("backups could not be listed: " + "; ".join(whys), next_step="pgbackrest info on the member's host")
+
+
+def find_stanza(snapshot: Snapshot) -> Iterator[Finding]:
+    """Every repository of the stanza reports ok, and no backup is marked with an error."""
+    witnesses = _witnesses(snapshot)
+    if not witnesses:
+        yield _nothing(snapshot)
+        return
+    node, stanza = witnesses[0]
+    bad = [repo for repo in stanza.repositories if repo.code]
+    for repo in bad:
+        meaning = _CODES.get(repo.code, repo.message or "unknown status")
+        yield critical(
+            f"repository {repo.key}: {meaning} (status code {repo.code}, as {node.name} sees it)",
+            next_step=f"pgbackrest --stanza={snapshot.cluster.stanza} info, then check, on {node.name}",
+        )
+    if stanza.code and not bad:
+        meaning = _CODES.get(stanza.code, stanza.message)
+        yield critical(f"stanza: {meaning} (status code {stanza.code})", next_step="pgbackrest check on the primary")
+    newest: dict[int, Backup] = {}
+    for backup in sorted(stanza.backups, key=lambda item: item.stopped_at):
+        newest[backup.repo_key] = backup
+    for key, backup in newest.items():
+        if backup.error:
+            yield critical(
+                f"repository {key}: the newest backup {backup.label} found page checksum errors",
+                next_step=f"pgbackrest --stanza={snapshot.cluster.stanza} --set={backup.label} info names the files",
+            )
+    older = [item.label for item in stanza.backups if item.error and item not in newest.values()]
+    if older:
+        yield warning(f"older backups with errors: {', '.join(older[-3:])}", next_step="do not restore from these")
+    if not stanza.code and not bad and not any(item.error for item in stanza.backups):
+        running = ", one is running" if stanza.backup_running else ""
+        yield ok(f"{len(stanza.backups)} backups without error{running}", backups_count=len(stanza.backups))
+
+
+def find_age(snapshot: Snapshot) -> Iterator[Finding]:
+    """The newest backup, and the newest full one, of the present database are young enough, in every repository."""
+    witnesses = _witnesses(snapshot)
+    if not witnesses:
+        yield _nothing(snapshot)
+        return
+    _, stanza = witnesses[0]
+    current = [item for item in stanza.backups if item.database_id == stanza.current_database_id]
+    if not current:
+        yield critical("there is no backup of this database", next_step="pgbackrest --type=full backup on the primary")
+        return
+    keys = sorted({item.repo_key for item in current} | {repo.key for repo in stanza.repositories})
+    for key in keys:
+        mine = [item for item in current if item.repo_key == key]
+        yield _age(snapshot, key if len(keys) > 1 else None, mine)
+
+
+def _age(snapshot: Snapshot, key: int | None, backups: list[Backup]) -> Finding:
+    limits = snapshot.cluster.thresholds
+    where = f"repository {key}: " if key is not None else ""
+    any_s = _age_s(snapshot.taken_at, backups)
+    full_s = _age_s(snapshot.taken_at, [item for item in backups if item.kind == "full"])
+    if any_s is None or full_s is None:
+        what = "no backup" if any_s is None else "no full backup"
+        return critical(f"{where}{what} of this database", next_step="pgbackrest --type=full backup on the primary")
+    numbers: dict[str, Any] = {"newest_age_s": round(any_s), "full_age_s": round(full_s)}
+    text = f"{where}newest {format_duration(any_s)} old, newest full {format_duration(full_s)} old"
+    step = "look at the backup job's log on the member that was primary then; pgbackrest backup on the primary"
+    if any_s >= limits.backup_any_critical_s:
+        return critical(f"{text} (limit {format_duration(limits.backup_any_critical_s)})", next_step=step, **numbers)
+    if any_s >= limits.backup_any_warning_s:
+        return warning(f"{text} (limit {format_duration(limits.backup_any_warning_s)})", next_step=step, **numbers)
+    if full_s >= limits.backup_full_warning_s:
+        limit = format_duration(limits.backup_full_warning_s)
+        return warning(f"{text} (limit {limit} for a full one)", next_step=step, **numbers)
+    return ok(text, **numbers)
+
+
+def _age_s(now: datetime, backups: list[Backup]) -> float | None:
+    """Age of what the newest backup holds: a backup is as old as its stop."""
+    return min(((now - item.stopped_at).total_seconds() for item in backups), default=None)
+
+
+def find_shared(snapshot: Snapshot) -> Iterator[Finding]:
+    """All members see the same backups: with a repository per host, a new primary has none after a failover."""
+    witnesses = _witnesses(snapshot)
+    if not witnesses:
+        yield _nothing(snapshot)
+        return
+    sets = {node.name: frozenset((item.repo_key, item.label) for item in stanza.backups) for node, stanza in witnesses}
+    blind = {node.name: reason(node.stanza) for node in snapshot.nodes if node.name not in sets}
+    if len(set(sets.values())) > 1:
+        counts = ", ".join(f"{name} sees {len(labels)}" for name, labels in sets.items())
+        yield critical(
+            f"members see different backups: {counts}; after a failover the others' are out of reach",
+            next_step="one shared or remote repository for all: repo1-host, object store or NFS",
+        )
+    for name, why in blind.items():
+        yield (skipped if isinstance(_stanza_of(snapshot, name), Skipped) else unknown)(f"not seen: {why}", name)
+    if len(set(sets.values())) == 1:
+        yield ok(
+            f"{', '.join(sets)} see{'s' if len(sets) == 1 else ''} the same {len(next(iter(sets.values())))} backups"
+        )
+
+
+def _stanza_of(snapshot: Snapshot, name: str) -> object:
+    node = snapshot.node(name)
+    return node.stanza if node else None
+
+
+_BACKUP = frozenset({View.BACKUP})
+
+CHECKS = (
+    Check("backup", "the stanza is sound and no backup has errors", _BACKUP, find_stanza),
+    Check("backup-age", "the newest backups are young enough", _BACKUP, find_age),
+    Check("repository", "all members see one repository", _BACKUP, find_shared),
+)

@@ -1,0 +1,266 @@
+"""The DCS: can it be read and written, do its members agree, does Patroni see it, and what do its keys order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from pgops.checks import Check, Finding, critical, ok, skipped, unknown, warning
+from pgops.dcs import DcsHealth, DcsMember
+from pgops.observe.fields import ShapeFault, iso_moment
+from pgops.observe.snapshot import DcsKeys, Snapshot, View
+from pgops.readings import Skipped, known, reason
+from pgops.render.units import format_bytes, format_duration, format_time
+
+LOOP_WAIT_S = 10
+RETRY_TIMEOUT_S = 10
+TTL_S = 30
+"""Patroni's defaults. Source: Patroni docs, dynamic_configuration.rst."""
+
+
+def find_reachable(snapshot: Snapshot) -> Iterator[Finding]:
+    """The DCS answers us, and answered every Patroni of late."""
+    keys = known(snapshot.keys)
+    config = keys or None
+    loop_s = float(config.setting("loop_wait", LOOP_WAIT_S)) if config else LOOP_WAIT_S
+    limit_s = 2 * loop_s + float(config.setting("retry_timeout", RETRY_TIMEOUT_S) if config else RETRY_TIMEOUT_S)
+    ages = {}
+    for node in snapshot.nodes:
+        rest = known(node.rest)
+        if rest is not None and rest.dcs_last_seen_s is not None:
+            ages[node.name] = max(0.0, snapshot.taken_at.timestamp() - rest.dcs_last_seen_s)
+    unlocked = [node.name for node in snapshot.nodes if (rest := known(node.rest)) and rest.cluster_unlocked]
+    failsafe = [node.name for node in snapshot.nodes if (rest := known(node.rest)) and rest.failsafe_active]
+    stale = {name: age for name, age in ages.items() if age > limit_s}
+    kind = snapshot.cluster.dcs.kind.value
+    if keys is not None:
+        yield ok(f"{kind} answers")
+    elif (ages and len(stale) == len(ages)) or unlocked:
+        yield critical(
+            f"{kind} is unreachable, for Patroni as well: {reason(snapshot.keys)}",
+            next_step="bring it back at the same addresses and leave every Patroni running; do not edit or wipe keys",
+        )
+    elif ages:
+        yield unknown(
+            f"{kind} gives us no answer, though Patroni saw it {format_duration(min(ages.values()))} ago: "
+            f"{reason(snapshot.keys)}",
+            next_step="check the endpoints, certificates and the role in the configuration, and the firewall from here",
+        )
+    else:
+        yield critical(
+            f"{kind} is unreachable: {reason(snapshot.keys)}",
+            next_step="check the DCS members first; Patroni demotes its primary when it cannot renew the lock",
+        )
+    for name, age in stale.items():
+        yield critical(
+            f"its Patroni has not seen the DCS for {format_duration(age)} (limit {format_duration(limit_s)})",
+            name,
+            next_step=f"journalctl -u patroni on {name}; can that machine reach the DCS?",
+            dcs_age_s=round(age, 1),
+            limit_s=limit_s,
+        )
+    if failsafe:
+        yield warning(
+            f"failsafe mode is active on {', '.join(failsafe)}: the primary stays only while every member answers it",
+            next_step="repair the DCS; restart no member until then",
+        )
+
+
+def find_members(snapshot: Snapshot) -> Iterator[Finding]:
+    """Every member of the DCS is healthy, raises no alarm, and one of them can be lost."""
+    if isinstance(snapshot.dcs, Skipped):
+        yield skipped(snapshot.dcs.reason)
+        return
+    health = known(snapshot.dcs)
+    if health is None:
+        yield unknown(f"the DCS's members could not be asked: {reason(snapshot.dcs)}")
+        return
+    yield from _alarms(health)
+    healthy = [member for member in health.members if member.started and member.healthy]
+    quorum = len(health.members) // 2 + 1
+    spare = len(healthy) - quorum
+    numbers: dict[str, Any] = {
+        "members_count": len(health.members),
+        "healthy_count": len(healthy),
+        "quorum_count": quorum,
+    }
+    for member in health.members:
+        if not member.started:
+            yield warning(
+                "is listed but has never joined",
+                member.name or member.member_id,
+                next_step="start it, or remove it from the member list: it counts against the quorum",
+            )
+        elif not member.healthy and not _only_alarmed(member):
+            yield (critical if spare < 0 else warning)(
+                f"is not healthy ({member.fault or 'it says so itself'})",
+                member.name,
+                next_step="journalctl -u etcd there; never wipe its data first: member remove, then add",
+            )
+        yield from _size(snapshot, member)
+    versions = sorted({member.version for member in health.members if member.version})
+    if len(versions) > 1:
+        yield warning(f"members run different versions: {', '.join(versions)}", next_step="finish the upgrade")
+    if spare < 0:
+        yield critical(
+            f"{len(healthy)} of {len(health.members)} members healthy, {quorum} needed: no quorum, nothing can be written",
+            next_step="bring a member back; its data directory is the cheapest way",
+            **numbers,
+        )
+    elif spare == 0 and len(health.members) > 1:
+        yield warning(
+            f"{len(healthy)} of {len(health.members)} members healthy, {quorum} needed: one more loss stops the cluster",
+            next_step="repair the failed member",
+            **numbers,
+        )
+    else:
+        text = f"{len(healthy)} of {len(health.members)} members healthy"
+        yield ok(text if spare else f"{text}; it is the only one", **numbers)
+
+
+def _only_alarmed(member: DcsMember) -> bool:
+    """A NOSPACE alarm makes /health say no while the member serves; the alarm itself is the finding."""
+    return bool(member.alarms) and member.leader_id is not None
+
+
+def _alarms(health: DcsHealth) -> Iterator[Finding]:
+    alarms = known(health.alarms)
+    if alarms is None:
+        yield unknown(f"alarms could not be listed: {reason(health.alarms)}")
+        return
+    names = {member.member_id: member.name for member in health.members}
+    for member_id, alarm in alarms:
+        name = names.get(member_id, member_id)
+        if alarm == "NOSPACE":
+            yield critical(
+                "alarm NOSPACE: the DCS refuses writes. The leader looks well, but nobody can take the lock after it",
+                name,
+                next_step="compact, defragment each member (leader last), then etcdctl alarm disarm; raise the quota",
+            )
+        else:
+            yield critical(
+                f"alarm {alarm}", name, next_step="etcdctl alarm list; replace a corrupt member: remove, then add"
+            )
+
+
+def _size(snapshot: Snapshot, member: DcsMember) -> Iterator[Finding]:
+    if not member.db_size_bytes or not member.quota_bytes:
+        return
+    percent = 100 * member.db_size_bytes / member.quota_bytes
+    limit = snapshot.cluster.thresholds.etcd_db_warning_percent
+    if percent >= limit:
+        yield warning(
+            f"its database is {format_bytes(member.db_size_bytes)}, {percent:.0f} % of the quota (limit {limit:.0f} %)",
+            member.name,
+            next_step="turn auto-compaction on and defragment; at the quota all writes are refused",
+            db_size_bytes=member.db_size_bytes,
+            quota_bytes=member.quota_bytes,
+            db_used_percent=round(percent, 1),
+        )
+
+
+def find_pause(snapshot: Snapshot) -> Iterator[Finding]:
+    """Automatic failover is not switched off, and all members agree on that."""
+    keys = known(snapshot.keys)
+    paused_by_rest = [node.name for node in snapshot.nodes if (rest := known(node.rest)) and rest.pause]
+    if keys is None:
+        if paused_by_rest:
+            yield warning(
+                f"paused by the word of {', '.join(paused_by_rest)}: no automatic failover",
+                next_step="patronictl resume",
+            )
+        else:
+            yield unknown(f"pause could not be read: {reason(snapshot.keys)}")
+        return
+    resume = "pgops health --check primary --check lock --check ahead; if all are ok: patronictl resume"
+    if keys.paused:
+        yield warning(f"paused, so no automatic failover; {_pause_origin(keys, snapshot.taken_at)}", next_step=resume)
+        away = [node.name for node in snapshot.nodes if (rest := known(node.rest)) and not rest.pause]
+        if away:
+            yield warning(
+                f"{', '.join(away)} does not act on the pause yet",
+                next_step="a member not in pause may still fail over",
+            )
+        return
+    if paused_by_rest:
+        yield warning(f"not paused, but {', '.join(paused_by_rest)} still acts so", next_step=resume)
+        return
+    yield ok("not paused")
+
+
+def _pause_origin(keys: DcsKeys, now: datetime) -> str:
+    record = keys.pause_record
+    if record is None:
+        return "since when and by whom is unknown (not set by pgops)"
+    text = f"for {format_duration((now - record.since).total_seconds())} by {record.owner or 'unknown'}"
+    if record.reason:
+        text += f": {record.reason}"
+    if record.expires and record.expires < now:
+        text += f"; it expired {format_duration((now - record.expires).total_seconds())} ago"
+    elif record.expires:
+        text += f"; until {format_time(record.expires)}"
+    return text
+
+
+def find_failover_key(snapshot: Snapshot) -> Iterator[Finding]:
+    """No failover or switchover is waiting. Patroni leaves `{}` behind after use, which orders nothing."""
+    keys = known(snapshot.keys)
+    if keys is None:
+        yield unknown(f"the failover key could not be read: {reason(snapshot.keys)}")
+    elif not keys.failover:
+        yield ok("no failover or switchover is waiting")
+    else:
+        order = keys.failover
+        scheduled = order.get("scheduled_at")
+        target = order.get("member") or "any member"
+        what = f"from {order.get('leader') or 'any leader'} to {target}"
+        try:
+            when = iso_moment(scheduled) if isinstance(scheduled, str) else None
+        except ShapeFault:
+            when = None
+        if when is not None:
+            text = f"a switchover {what} is scheduled for {format_time(when)}"
+            step = "patronictl flush SCOPE switchover takes it back"
+        else:
+            text, step = (
+                f"a failover {what} is waiting and has not been carried out",
+                "journalctl -u patroni on the leader",
+            )
+        missing = order.get("member") and snapshot.node(str(order["member"])) is None
+        yield warning(text + (f"; {target} is no member" if missing else ""), next_step=step)
+
+
+def find_timing(snapshot: Snapshot) -> Iterator[Finding]:
+    """ttl leaves room for one loop and two retries. Source: Patroni docs, dynamic_configuration.rst."""
+    keys = known(snapshot.keys)
+    if keys is None or keys.config is None:
+        yield unknown("the dynamic configuration could not be read")
+        return
+    ttl_s, loop_s = keys.setting("ttl", TTL_S), keys.setting("loop_wait", LOOP_WAIT_S)
+    retry_s = keys.setting("retry_timeout", RETRY_TIMEOUT_S)
+    if not all(isinstance(value, (int, float)) for value in (ttl_s, loop_s, retry_s)):
+        yield unknown("ttl, loop_wait or retry_timeout is no number", next_step="patronictl edit-config")
+        return
+    rule = f"ttl {ttl_s} s, loop_wait {loop_s} s, retry_timeout {retry_s} s"
+    numbers: dict[str, Any] = {"ttl_s": ttl_s, "loop_wait_s": loop_s, "retry_timeout_s": retry_s}
+    if ttl_s < loop_s + 2 * retry_s:
+        yield warning(
+            f"{rule}: ttl is less than loop_wait + 2 times retry_timeout, so one slow DCS answer can cost the lock",
+            next_step="patronictl edit-config",
+            **numbers,
+        )
+    else:
+        yield ok(rule, **numbers)
+
+
+_BOTH = frozenset({View.DCS, View.REST})
+_KEYS = frozenset({View.DCS})
+
+CHECKS = (
+    Check("dcs", "the DCS answers us and every Patroni", _BOTH, find_reachable),
+    Check("dcs-members", "the DCS's own members, alarms and quorum", _KEYS, find_members),
+    Check("pause", "automatic failover is not switched off", _BOTH, find_pause),
+    Check("failover-key", "no failover or switchover is waiting", _KEYS, find_failover_key),
+    Check("timing", "ttl leaves room for a loop and two retries", _KEYS, find_timing),
+)

@@ -1,0 +1,209 @@
+"""The machines: leftover signal files, disks, services, clocks, and where the load balancer really leads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pgops.checks import Check, Finding, critical, ok, skipped, unknown, warning
+from pgops.observe.facts import DiskUsage
+from pgops.observe.snapshot import Node, ProxyView, Snapshot, View
+from pgops.readings import Reading, Skipped, known, reason
+from pgops.render.units import format_bytes, format_duration
+
+
+def _unseen(reading: Reading[object], what: str, subject: str) -> Finding:
+    """Skipped where nothing is configured there, unknown where it should have been seen."""
+    text = f"{what}: {reason(reading)}"
+    return skipped(text, subject) if isinstance(reading, Skipped) else unknown(text, subject)
+
+
+def find_signals(snapshot: Snapshot) -> Iterator[Finding]:
+    """No signal file lies in wait for the next restart. Source: PostgreSQL docs, runtime-config-wal, recovery.signal."""
+    for node in snapshot.nodes:
+        files = known(node.files)
+        if files is None:
+            yield _unseen(node.files, "its data directory could not be listed", node.name)
+        elif node.is_primary and files.signals:
+            yield critical(
+                f"{' and '.join(files.signals)} lies in a primary's data directory: its next restart goes into recovery "
+                "and changes the timeline",
+                node.name,
+                next_step="find out who left it, then remove it before anything restarts that server",
+            )
+        elif "recovery.signal" in files.names:
+            yield warning(
+                "recovery.signal lies beside a replica's data: it may end recovery and promote itself at its next restart",
+                node.name,
+                next_step="find out who left it, then remove it; a replica has standby.signal alone",
+            )
+        else:
+            yield ok("no leftover signal file", node.name)
+
+
+def find_disks(snapshot: Snapshot) -> Iterator[Finding]:
+    """The file systems of data and WAL have room, in bytes and in inodes."""
+    for node in snapshot.nodes:
+        disks = known(node.disks)
+        if disks is None:
+            yield _unseen(node.disks, "its disks could not be read", node.name)
+            continue
+        for disk in disks:
+            yield _judge(snapshot, node, disk)
+
+
+def _judge(snapshot: Snapshot, node: Node, disk: DiskUsage) -> Finding:
+    limits = snapshot.cluster.thresholds
+    inodes = disk.inodes_used_percent
+    worst = max(disk.used_percent, inodes or 0.0)
+    text = f"{disk.mount}: {disk.used_percent:.0f} % used, {format_bytes(disk.free_bytes)} free"
+    if inodes is not None and inodes > disk.used_percent:
+        text += f", {inodes:.0f} % of inodes used"
+    numbers = {"used_percent": disk.used_percent, "free_bytes": disk.free_bytes, "inodes_used_percent": inodes}
+    step = f"what grows under {disk.paths[0]}? pgops health --check archiving --check slots; never delete in pg_wal by hand"
+    if worst >= limits.disk_critical_percent:
+        return critical(f"{text} (limit {limits.disk_critical_percent:.0f} %)", node.name, next_step=step, **numbers)
+    if worst >= limits.disk_warning_percent:
+        return warning(f"{text} (limit {limits.disk_warning_percent:.0f} %)", node.name, next_step=step, **numbers)
+    return ok(text, node.name, **numbers)
+
+
+def find_services(snapshot: Snapshot) -> Iterator[Finding]:
+    """The services of each member run, start at boot, and are not held."""
+    for node in snapshot.nodes:
+        services = known(node.services)
+        if services is None:
+            yield _unseen(node.services, "its services could not be read", node.name)
+            continue
+        well = []
+        for service in services:
+            if service.held:
+                yield warning(
+                    f"{service.unit} is held: it refuses to start",
+                    node.name,
+                    next_step="release it when the work is done",
+                )
+            elif service.role == "stock":
+                if service.running or service.enabled:
+                    yield warning(
+                        f"{service.unit} of the distribution is {'running' if service.running else 'enabled'}: at the next "
+                        "boot it may take Patroni's data directory or port",
+                        node.name,
+                        next_step=f"systemctl disable --now {service.unit}, once you are sure that it is not Patroni's",
+                    )
+            elif not service.running:
+                yield critical(
+                    f"{service.unit} is {service.state}",
+                    node.name,
+                    next_step=f"journalctl -u {service.unit} on {node.name}",
+                )
+            elif service.enabled is False:
+                yield warning(
+                    f"{service.unit} runs but does not start at boot",
+                    node.name,
+                    next_step=f"systemctl enable {service.unit}",
+                )
+            else:
+                well.append(service.unit)
+        if well:
+            yield ok(f"{', '.join(well)} run{'s' if len(well) == 1 else ''}", node.name)
+
+
+def find_clocks(snapshot: Snapshot) -> Iterator[Finding]:
+    """The servers' clocks agree with each other; what they are against ours matters for times given to a restore."""
+    limit_s = snapshot.cluster.thresholds.clock_skew_warning_s
+    skews = {node.name: sql.clock_skew_s for node in snapshot.nodes if (sql := known(node.sql))}
+    if not skews:
+        yield unknown("no server told its time")
+        return
+    spread_s = max(skews.values()) - min(skews.values())
+    worst = max(skews, key=lambda name: abs(skews[name]))
+    if spread_s >= limit_s:
+        each = ", ".join(f"{name} {skew:+.1f} s" for name, skew in skews.items())
+        yield warning(
+            f"clocks differ by {spread_s:.1f} s (limit {limit_s:.1f} s; against this machine: {each})",
+            next_step="chronyc tracking, or timedatectl, on each host",
+            clock_spread_s=round(spread_s, 3),
+        )
+    elif abs(skews[worst]) >= limit_s:
+        text = f"this machine's clock is {format_duration(abs(skews[worst]))} away from the servers' (limit {limit_s:.1f} s)"
+        yield warning(text, next_step="chronyc tracking here", clock_skew_s=round(skews[worst], 3))
+    else:
+        yield ok(f"clocks agree within {max(spread_s, abs(skews[worst])):.1f} s", clock_spread_s=round(spread_s, 3))
+
+
+def find_proxy(snapshot: Snapshot) -> Iterator[Finding]:
+    """Each HAProxy sends writes to the lock holder and to nobody else."""
+    if not snapshot.proxies:
+        yield skipped("no proxy is configured")
+    for proxy in snapshot.proxies:
+        yield _behind(snapshot, proxy)
+        servers = known(proxy.servers)
+        if servers is None:
+            yield unknown(reason(proxy.servers), proxy.name, next_step="check stats_url and its password in pgops.yml")
+            continue
+        unchecked = sorted({f"{s.backend}/{s.name}" for s in servers if s.status == "no check"})
+        if unchecked:
+            yield warning(
+                f"{', '.join(unchecked)} {'is' if len(unchecked) == 1 else 'are'} not checked: "
+                "traffic stays there whatever happens",
+                proxy.name,
+                next_step="option httpchk against Patroni's REST API, with check on every server",
+            )
+
+
+def _behind(snapshot: Snapshot, proxy: ProxyView) -> Finding:  # noqa: PLR0911 - one return per answer
+    address = known(proxy.primary_answers)
+    holder = snapshot.node(snapshot.leader)
+    if isinstance(proxy.primary_answers, Skipped):
+        return skipped(proxy.primary_answers.reason, proxy.name)
+    if address is None:
+        why = reason(proxy.primary_answers)
+        step = "is any server of the primary back end up? Its statistics page says why not"
+        return critical(f"no server answers behind its primary port ({why})", proxy.name, next_step=step)
+    where = f"port {proxy.primary_port} leads to {address}"
+    if known(proxy.primary_in_recovery):
+        step = "reload HAProxy with checks against GET /primary; clients' writes fail meanwhile"
+        return critical(f"{where}, a replica", proxy.name, next_step=step)
+    if holder is None:
+        return unknown(f"{where}; the lock holder is not known", proxy.name)
+    if holder.sql_address is None:
+        return unknown(f"{where}; the address of {holder.name} is not known", proxy.name)
+    if not _same(address, holder):
+        named = next((node.name for node in snapshot.nodes if _same(address, node)), "no member that we know")
+        return critical(
+            f"{where} ({named}), but {holder.name} holds the lock: writes go elsewhere",
+            proxy.name,
+            next_step="take that server out of the back end now; then compare: pgops health --check primary",
+        )
+    return ok(f"{where}, the lock holder {holder.name}", proxy.name)
+
+
+def _same(address: str, node: Node) -> bool:
+    """Whether a server's own idea of its address is this member. Names are resolved here, by the C library."""
+    import socket
+
+    if node.sql_address is None:
+        return False
+    host, _, port = node.sql_address.rpartition(":")
+    own_host, _, own_port = address.rpartition(":")
+    if port != own_port:
+        return False
+    if host.strip("[]") == own_host:
+        return True
+    try:
+        return own_host in {str(entry[4][0]) for entry in socket.getaddrinfo(host.strip("[]"), None)}
+    except OSError:
+        return False
+
+
+_HOST = frozenset({View.HOST, View.SQL, View.REST})
+
+CHECKS = (
+    Check("signal-files", "no signal file waits for the next restart", _HOST, find_signals),
+    Check("disk", "data and WAL have room", frozenset({View.HOST}), find_disks),
+    Check("services", "services run, start at boot and are not held", frozenset({View.SERVICES}), find_services),
+    Check("clock", "clocks agree", frozenset({View.SQL}), find_clocks),
+    Check(
+        "proxy", "the proxy sends writes to the lock holder", frozenset({View.PROXY, View.SQL, View.DCS}), find_proxy
+    ),
+)

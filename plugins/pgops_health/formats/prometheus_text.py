@@ -1,0 +1,55 @@
+"""`-f prometheus`: the text exposition format, for node_exporter's textfile collector.
+
+Source: Prometheus docs, exposition_formats. A number that is unknown is left out, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pgops_health.formats.records import member_record
+from pgops_health.report import Report
+
+
+def render(reports: Sequence[Report]) -> str:
+    """Verdicts as Nagios codes (0 ok, 1 warning, 2 critical, 3 unknown) and the numbers of the findings."""
+    families: dict[str, list[str]] = {}
+
+    def add(family: str, value: float, **labels: str) -> None:
+        body = ",".join(f'{name}="{_escape(text)}"' for name, text in labels.items())
+        families.setdefault(family, []).append(
+            f"{family}{{{body}}} {value:g}" if value % 1 else _whole(family, body, value)
+        )
+
+    for report in reports:
+        cluster = report.snapshot.cluster.name
+        add("pgops_health_verdict", report.verdict.exit_code, cluster=cluster)
+        add("pgops_health_taken_at_seconds", int(report.snapshot.taken_at.timestamp()), cluster=cluster)
+        for node in report.snapshot.nodes:
+            record = member_record(report.snapshot, node)
+            for key in ("takes_writes", "holds_lock", "timeline", "receive_lag_bytes", "replay_lag_bytes"):
+                if record[key] is not None:
+                    add(f"pgops_member_{key}", int(record[key]), cluster=cluster, member=node.name)
+        worst: dict[str, int] = {}
+        for item in sorted(report.judged, key=lambda judged: -judged.finding.verdict.rank):
+            if item.finding.verdict.value != "skipped":
+                worst[item.check] = item.finding.verdict.exit_code
+        for check, code in worst.items():
+            add("pgops_check_verdict", code, cluster=cluster, check=check)
+        for item in report.judged:
+            for key, value in item.finding.numbers.items():
+                if isinstance(value, (int, float)) and not isinstance(value, bool):
+                    subject = str(item.finding.numbers.get("slot") or item.finding.subject)
+                    add("pgops_finding_number", value, cluster=cluster, check=item.check, subject=subject, key=key)
+    lines = []
+    for family, samples in families.items():
+        lines += [f"# TYPE {family} gauge", *dict.fromkeys(samples)]
+    return "\n".join(lines) + "\n"
+
+
+def _whole(family: str, body: str, value: float) -> str:
+    return f"{family}{{{body}}} {int(value)}"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,138 @@
+"""Makes the snapshot: all probes of all members at once, each with its timeout."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import TypeVar
+
+from pgops.clients.http import HttpClient
+from pgops.config.model import ClusterConfig, HostConfig
+from pgops.dcs import Dcs, DcsFault, DcsHealth
+from pgops.errors import PgopsError
+from pgops.observe.deep import read_deep
+from pgops.observe.keys import parse_keys, record_prefix
+from pgops.observe.member import MemberProbe
+from pgops.observe.parallel import Late, Task
+from pgops.observe.proxy import read_proxy
+from pgops.observe.snapshot import NOT_ASKED, DcsKeys, Member, ProxyView, Snapshot, View
+from pgops.plugins import find_driver
+from pgops.readings import Known, Reading, Unknown
+
+T = TypeVar("T")
+
+
+def observe(cluster: ClusterConfig, views: frozenset[View], warnings: tuple[str, ...] = ()) -> Snapshot:
+    """Read these views of the cluster. Never raises for what could not be read: that is unknown, with its reason."""
+    taken_at = datetime.now(timezone.utc)
+    started = time.monotonic()
+    timeouts = cluster.timeouts
+    network_deadline = started + timeouts.connect_s + timeouts.answer_s
+    client = HttpClient(
+        cluster.rest.tls,
+        cluster.rest.username,
+        cluster.rest.password,
+        connect_s=timeouts.connect_s,
+        answer_s=timeouts.answer_s,
+    )
+    probes = {host.name: MemberProbe(cluster, host, views, client) for host in cluster.hosts}
+    dcs = _open_dcs(cluster)
+    keys_task = Task(lambda: _read_keys(cluster, dcs))
+    health_task = Task(lambda: _read_dcs_health(dcs)) if View.DCS in views else None
+    for probe in probes.values():
+        probe.start_host()
+        probe.start_network(None)
+    proxies = [Task(_proxy_reader(cluster, index)) for index in range(len(cluster.proxies)) if View.PROXY in views]
+
+    keys = _collect(keys_task, network_deadline, "the DCS gave no answer")
+    for member in keys.value.members if isinstance(keys, Known) else ():
+        if member.name not in probes:
+            probes[member.name] = MemberProbe(cluster, _unconfigured(member), views, client, configured=False)
+        probes[member.name].start_network(member)
+    # Members whose address only the DCS knows are asked after it: they get their own time.
+    network_deadline = max(network_deadline, time.monotonic() + timeouts.connect_s + timeouts.answer_s)
+    for probe in probes.values():
+        probe.finish_network(network_deadline)
+    for probe in probes.values():
+        probe.read_flush_again(network_deadline)
+    command_deadline = max(network_deadline, started + timeouts.command_s + timeouts.connect_s)
+    nodes = tuple(probe.finish_host(command_deadline) for _, probe in sorted(probes.items()))
+    views_read = _collect_views(proxies, cluster, network_deadline)
+    health = NOT_ASKED if health_task is None else _collect(health_task, network_deadline, "the DCS gave no answer")
+    snapshot = Snapshot(cluster, taken_at, views, nodes, keys, health, views_read, warnings=warnings)
+    if View.DEEP in views:
+        snapshot = read_deep(snapshot, {name: probe.host for name, probe in probes.items() if probe.host is not None})
+    for probe in probes.values():
+        probe.close()
+    client.close()
+    return snapshot
+
+
+def _open_dcs(cluster: ClusterConfig) -> Dcs | PgopsError:
+    try:
+        driver = find_driver(cluster.dcs.kind.value, "dcs_drivers")
+        dcs: Dcs = driver(cluster.dcs, timeout_s=cluster.timeouts.answer_s)  # type: ignore[operator] # a plugin's class
+        return dcs
+    except PgopsError as fault:
+        return fault
+
+
+def _read_keys(cluster: ClusterConfig, dcs: Dcs | PgopsError) -> Reading[DcsKeys]:
+    if isinstance(dcs, PgopsError):
+        return Unknown(str(dcs))
+    try:
+        entries = dcs.read_prefix(cluster.prefix)
+        records = dcs.read_prefix(record_prefix(cluster.prefix))
+    except DcsFault as fault:
+        return Unknown(str(fault))
+    return Known(parse_keys(cluster.prefix, entries, records))
+
+
+def _read_dcs_health(dcs: Dcs | PgopsError) -> Reading[DcsHealth]:
+    if isinstance(dcs, PgopsError):
+        return Unknown(str(dcs))
+    try:
+        return Known(dcs.health())
+    except DcsFault as fault:
+        return Unknown(str(fault))
+
+
+def _collect(task: Task[Reading[T]], deadline: float, late: str) -> Reading[T]:
+    try:
+        return task.result(deadline)
+    except Late:
+        return Unknown(f"{late} in time")
+
+
+def _proxy_reader(cluster: ClusterConfig, index: int) -> Callable[[], ProxyView]:
+    proxy = cluster.proxies[index]
+
+    def read() -> ProxyView:
+        timeouts = cluster.timeouts
+        client = HttpClient(
+            cluster.rest.tls, proxy.username, proxy.password, connect_s=timeouts.connect_s, answer_s=timeouts.answer_s
+        )
+        try:
+            return read_proxy(client, proxy, cluster.sql, timeouts)
+        finally:
+            client.close()
+
+    return read
+
+
+def _collect_views(tasks: list[Task[ProxyView]], cluster: ClusterConfig, deadline: float) -> tuple[ProxyView, ...]:
+    found = []
+    for proxy, task in zip(cluster.proxies, tasks, strict=False):  # no tasks at all where proxies were not asked for
+        try:
+            found.append(task.result(deadline))
+        except Late:
+            silent = Unknown("no answer in time")
+            found.append(ProxyView(proxy.name, proxy.primary_port, silent, silent, silent))
+    return tuple(found)
+
+
+def _unconfigured(member: Member) -> HostConfig:
+    """A member that only the DCS names: it can be asked over the network, but not on its host."""
+    return replace(HostConfig(member.name), become=None)

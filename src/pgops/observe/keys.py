@@ -1,0 +1,119 @@
+"""Patroni's keys in the DCS as values. Source: Patroni, patroni/dcs/__init__.py (Cluster, Member, SyncState, ...).
+
+One key whose value cannot be understood is named and left out; it does not hide the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from pgops.dcs import DcsKey
+from pgops.observe.fields import ShapeFault, as_list, as_mapping, flag, integer, iso_moment, text
+from pgops.observe.snapshot import DcsKeys, HistoryEntry, Member, PauseRecord, SyncKey
+
+T = TypeVar("T")
+RECORD_SCHEMA = 1
+
+
+def record_prefix(prefix: str) -> str:
+    """Where pgops keeps its own records of the cluster at Patroni's `prefix`: outside it, with a trailing slash."""
+    return f"/pgops/v1{prefix}"
+
+
+def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str, DcsKey]) -> DcsKeys:
+    """Patroni's keys under `prefix` and pgops's own `records`, both by full name."""
+    faults: list[str] = []
+
+    def read(name: str, parse: Callable[[Any], T], absent: T) -> T:
+        entry = entries.get(prefix + name)
+        if entry is None or entry.value == "":
+            return absent
+        return _parsed(name, entry.value, parse, absent, faults)
+
+    members = [
+        _parsed(key[len(prefix) :], entry.value, partial(_member, key.rsplit("/", 1)[1]), None, faults)
+        for key, entry in sorted(entries.items())
+        if key.startswith(f"{prefix}members/")
+    ]
+    leader = entries.get(f"{prefix}leader")
+    initialize = entries.get(f"{prefix}initialize")
+    legacy_optime = entries.get(f"{prefix}optime/leader")
+    optime = read("status", lambda value: integer(as_mapping(value, "status"), "optime"), None)
+    if optime is None and legacy_optime is not None and legacy_optime.value.isdigit():
+        optime = int(legacy_optime.value)
+    pause_record = records.get(f"{record_prefix(prefix)}pause")
+    return DcsKeys(
+        leader=leader.value if leader else None,
+        leader_has_lease=leader is None or leader.lease is not None or leader.lease_ttl_s is not None,
+        initialize=initialize.value if initialize else None,
+        config=read("config", lambda value: as_mapping(value, "config"), None),
+        members=tuple(member for member in members if member is not None),
+        history=read("history", _history, ()),
+        optime_bytes=optime,
+        sync=read("sync", _sync, None),
+        failover=read("failover", lambda value: as_mapping(value, "failover"), None),
+        failsafe=read("failsafe", lambda value: as_mapping(value, "failsafe"), None),
+        pause_record=_parsed("pause record", pause_record.value, _pause_record, None, faults) if pause_record else None,
+        faults=tuple(faults),
+    )
+
+
+def _parsed(name: str, value: str, parse: Callable[[Any], T], absent: T, faults: list[str]) -> T:
+    try:
+        return parse(json.loads(value))
+    except ShapeFault as fault:
+        faults.append(f"{name}: {fault}")
+    except (ValueError, RecursionError):
+        faults.append(f"{name}: not JSON")
+    return absent
+
+
+def _member(name: str, value: object) -> Member:
+    top = as_mapping(value, "the value")
+    role = text(top, "role")
+    return Member(
+        name=name,
+        api_url=text(top, "api_url"),
+        conn_url=text(top, "conn_url"),
+        role="primary" if role == "master" else role,
+        state=text(top, "state"),
+        version=text(top, "version"),
+        timeline=integer(top, "timeline"),
+        pause=flag(top, "pause"),
+        pending_restart=flag(top, "pending_restart"),
+        tags=as_mapping(top.get("tags") or {}, "tags"),
+    )
+
+
+def _history(value: object) -> tuple[HistoryEntry, ...]:
+    entries = []
+    for line in as_list(value, "history"):
+        if not isinstance(line, list) or len(line) < 3 or not all(isinstance(part, int) for part in line[:2]):
+            raise ShapeFault("a line is not [timeline, LSN, reason, ...]")
+        entries.append(HistoryEntry(line[0], line[1], str(line[2])))
+    return tuple(entries)
+
+
+def _sync(value: object) -> SyncKey:
+    top = as_mapping(value, "sync")
+    standbys = text(top, "sync_standby") or ""
+    return SyncKey(text(top, "leader"), tuple(name for name in standbys.split(",") if name))
+
+
+def _pause_record(value: object) -> PauseRecord:
+    top = as_mapping(value, "pause record")
+    schema = integer(top, "schema")
+    if schema is not None and schema > RECORD_SCHEMA:
+        raise ShapeFault(f"schema {schema} is newer than this pgops knows ({RECORD_SCHEMA}); upgrade pgops")
+    since = iso_moment(text(top, "since"))
+    if since is None:
+        raise ShapeFault("no since")
+    return PauseRecord(
+        owner=text(top, "owner") or "",
+        reason=text(top, "reason") or "",
+        since=since,
+        expires=iso_moment(text(top, "expires")),
+    )

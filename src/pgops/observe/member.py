@@ -1,0 +1,214 @@
+"""All probes of one member. Network probes start when its address is known, host probes when its host is configured."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from pgops.clients.http import HttpClient
+from pgops.clients.sql import SqlFault, SqlSession
+from pgops.config.model import ClusterConfig, HostConfig
+from pgops.hosts.factory import open_host
+from pgops.hosts.host import Host, HostFault
+from pgops.observe.facts import SqlFacts
+from pgops.observe.host import read_control, read_disks, read_files
+from pgops.observe.parallel import Late, Task
+from pgops.observe.rest import read_code, read_status
+from pgops.observe.snapshot import NOT_ASKED, Member, Node, View
+from pgops.observe.sql import read_flush_position, read_sql
+from pgops.observe.stanza import read_stanza
+from pgops.plugins import find_driver
+from pgops.readings import Known, Reading, Skipped, Unknown, known
+from pgops.services import ServiceState
+
+T = TypeVar("T")
+
+NO_HOST = Skipped("no host is configured for this member")
+
+
+class MemberProbe:
+    """Starts, awaits and collects the probes of one member."""
+
+    def __init__(
+        self,
+        cluster: ClusterConfig,
+        config: HostConfig,
+        views: frozenset[View],
+        client: HttpClient,
+        *,
+        configured: bool = True,
+    ) -> None:
+        self._cluster = cluster
+        self._config = config
+        self._views = views
+        self._client = client
+        self._session: SqlSession | None = None
+        self._network_started = threading.Event()
+        self._tasks: dict[str, Task[Reading[object]]] = {}
+        self._member: Member | None = None
+        self._node = Node(config.name, configured, None, None, None)
+        wants_host = views & {View.HOST, View.SERVICES, View.BACKUP, View.DEEP}
+        self.host: Host | None = open_host(config, cluster.timeouts) if configured and wants_host else None
+
+    def start_network(self, member: Member | None) -> None:
+        """Start REST and SQL probes as soon as their address is known: from the configuration, else the member's key."""
+        if member is not None:
+            self._node = replace(self._node, member=member)
+        rest_url = self._config.rest_url or _rest_url(member)
+        if rest_url and View.REST in self._views and "rest" not in self._tasks:
+            self._node = replace(self._node, rest_url=rest_url)
+            self._start("rest", lambda: read_status(self._client, rest_url))
+            self._start("primary_code", lambda: read_code(self._client, rest_url, "primary"))
+            self._start("liveness_code", lambda: read_code(self._client, rest_url, "liveness"))
+        address = _sql_address(self._config, member)
+        if address and View.SQL in self._views and "sql" not in self._tasks:
+            self._node = replace(self._node, sql_address=f"{address[0]}:{address[1]}")
+            self._start("sql", lambda: self._read_sql(*address))
+            self._network_started.set()
+
+    def start_host(self) -> None:
+        """Start the probes that run on the member's host."""
+        host, timeout_s = self.host, self._cluster.timeouts.command_s
+        if host is None:
+            return
+        bin_dir, stanza = self._config.bin_dir, self._cluster.stanza
+        if View.HOST in self._views:
+            self._start("control", self._on_data_dir(lambda d: read_control(host, d, bin_dir, timeout_s=timeout_s)))
+            self._start("files", self._on_data_dir(lambda d: read_files(host, d, timeout_s=timeout_s)))
+            self._start("disks", self._on_data_dir(lambda d: read_disks(host, self._paths(d), timeout_s=timeout_s)))
+        if View.BACKUP in self._views and stanza:
+            config = self._config.pgbackrest_config
+            become = self._config.become is not None
+            self._start("stanza", lambda: read_stanza(host, stanza, config, become=become, timeout_s=timeout_s))
+        if View.SERVICES in self._views:
+            self._start("services", lambda: self._read_services(host, timeout_s))
+
+    def finish_network(self, deadline: float) -> None:
+        """Await the network probes; what has not answered by then is unknown."""
+        for name in ("rest", "primary_code", "liveness_code", "sql"):
+            self._finish(name, deadline, self._absent(name))
+        self._network_started.set()
+
+    def read_flush_again(self, deadline: float) -> None:
+        """Read a primary's flush LSN once more, after every replica was read.
+
+        A replica's position read before its leader's cannot rightly be ahead of it; one that is, has diverged.
+        """
+        facts, session = known(self._node.sql), self._session
+        rest, url = known(self._node.rest), self._node.rest_url
+        if rest is not None and rest.role == "primary" and url and View.SQL not in self._views:
+            with contextlib.suppress(Late):
+                again = Task(lambda: read_status(self._client, url)).result(deadline)
+                self._node = replace(self._node, rest=again if isinstance(again, Known) else self._node.rest)
+        if facts is None or session is None or facts.in_recovery:
+            return
+        try:
+            position = Task(lambda: read_flush_position(session)).result(max(deadline, time.monotonic() + 0.5))
+            self._node = replace(self._node, sql=Known(replace(facts, flush_bytes=position)))
+        except (SqlFault, Late) as fault:
+            reason = str(fault) or "no answer to the second reading in time"
+            self._node = replace(self._node, sql=Unknown(f"SQL: {reason}"))
+
+    def finish_host(self, deadline: float) -> Node:
+        """Await the host probes and give the member as it was seen."""
+        for name in ("control", "files", "disks", "stanza", "services"):
+            self._finish(name, deadline, self._absent(name))
+        return self._node
+
+    def close(self) -> None:
+        """End what was kept open."""
+        if self._session is not None:
+            self._session.close()
+        if self.host is not None:
+            self.host.close()
+
+    def _start(self, name: str, read: Callable[[], Reading[object]]) -> None:
+        self._tasks[name] = Task(read)
+
+    def _finish(self, name: str, deadline: float, absent: Reading[object]) -> None:
+        task = self._tasks.get(name)
+        try:
+            reading = task.result(deadline) if task else absent
+        except Late:
+            reading = Unknown("no answer in time")
+        self._node = replace(self._node, **{name: reading})  # type: ignore[arg-type] # the fields of Node, by name
+
+    def _absent(self, name: str) -> Reading[object]:
+        """Why a probe was never started."""
+        views = {"rest": View.REST, "primary_code": View.REST, "liveness_code": View.REST, "sql": View.SQL}
+        if name in views:
+            if views[name] not in self._views:
+                return NOT_ASKED
+            return Unknown("its address is not known: it has no key in the DCS and none is configured")
+        view = {"stanza": View.BACKUP, "services": View.SERVICES}.get(name, View.HOST)
+        if view not in self._views:
+            return NOT_ASKED
+        if name == "stanza" and self._cluster.stanza is None:
+            return Skipped("no pgBackRest stanza is configured")
+        return NO_HOST
+
+    def _read_sql(self, address: str, port: int) -> Reading[SqlFacts]:
+        try:
+            self._session = SqlSession(address, port, self._cluster.sql, self._cluster.timeouts)
+            return Known(read_sql(self._session))
+        except SqlFault as fault:
+            return Unknown(f"SQL: {fault}")
+
+    def _read_services(self, host: Host, timeout_s: float) -> Reading[tuple[ServiceState, ...]]:
+        config = self._cluster.services
+        names = tuple((role, unit.replace("{host}", self._config.name)) for role, unit in config.names)
+        driver = find_driver(config.manager, "service_managers")
+        try:
+            return Known(driver(config).states(host, names, timeout_s=timeout_s))  # type: ignore[operator] # a plugin's class
+        except HostFault as fault:
+            return Unknown(str(fault))
+
+    def _on_data_dir(self, read: Callable[[str], Reading[T]]) -> Callable[[], Reading[T]]:
+        """`read` with the data directory: the configured one, else what the server itself says over SQL."""
+
+        def work() -> Reading[T]:
+            if self._config.data_dir:
+                return read(self._config.data_dir)
+            wait_s = self._cluster.timeouts.connect_s + self._cluster.timeouts.answer_s
+            self._network_started.wait(wait_s)
+            task = self._tasks.get("sql")
+            try:
+                facts = task.result(time.monotonic() + wait_s) if task else None
+            except Late:
+                facts = None
+            settings = known(facts.value.settings) if isinstance(facts, Known) else None  # type: ignore[attr-defined]
+            if not settings or "data_directory" not in settings:
+                return Unknown(f"data directory unknown; set hosts.{self._config.name}.data_dir in pgops.yml")
+            return read(settings["data_directory"].value)
+
+        return work
+
+    def _paths(self, data_dir: str) -> list[str]:
+        """What must have room: the data directory, WAL, and on a systemd host etcd's and pgBackRest's usual places."""
+        paths = [data_dir, f"{data_dir.rstrip('/')}/pg_wal"]
+        if self._cluster.services.manager == "systemd":
+            paths += ["/var/lib/etcd", "/var/lib/pgbackrest", "/var/spool/pgbackrest"]
+        return paths
+
+
+def _rest_url(member: Member | None) -> str | None:
+    """The base of a member's `api_url`, which Patroni publishes with `/patroni` at its end."""
+    if member is None or not member.api_url:
+        return None
+    return member.api_url.removesuffix("/patroni").rstrip("/")
+
+
+def _sql_address(config: HostConfig, member: Member | None) -> tuple[str, int] | None:
+    from urllib.parse import urlsplit
+
+    try:
+        url = urlsplit(member.conn_url or "") if member else None
+        host, port = (url.hostname, url.port) if url else (None, None)
+    except ValueError:
+        host, port = None, None
+    host = config.sql_host or host
+    return (host, config.sql_port or port or 5432) if host else None

@@ -1,0 +1,61 @@
+"""What an HAProxy in front says, and where its primary port really leads.
+
+Source: HAProxy management guide, section 9.1, the CSV of the statistics page (`;csv`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from pgops.clients.http import HttpClient, HttpFault
+from pgops.clients.sql import SqlFault, SqlSession
+from pgops.config.model import ProxyConfig, SqlConfig, Timeouts
+from pgops.observe.snapshot import ProxyServer, ProxyView
+from pgops.readings import Known, Reading, Skipped, Unknown
+
+_SELF = "SELECT host(inet_server_addr()) || ':' || inet_server_port(), pg_is_in_recovery()"
+
+
+def read_servers(client: HttpClient, proxy: ProxyConfig) -> Reading[tuple[ProxyServer, ...]]:
+    """The servers of every back end, from the statistics page."""
+    try:
+        answer = client.get(f"{proxy.stats_url.rstrip('/')}/;csv", auth=proxy.username is not None)
+    except HttpFault as fault:
+        return Unknown(f"HAProxy statistics: {fault}")
+    if answer.status != 200:
+        return Unknown(f"HAProxy statistics: HTTP {answer.status}")
+    try:
+        return Known(parse_servers(answer.body.decode("utf-8", "replace")))
+    except (ValueError, csv.Error):
+        return Unknown("HAProxy statistics: the reply is not the CSV of a statistics page")
+
+
+def parse_servers(text: str) -> tuple[ProxyServer, ...]:
+    """The rows of type 2 (server) of HAProxy's CSV. Raises ValueError when it is something else."""
+    if not text.startswith("# pxname,"):
+        raise ValueError("not HAProxy's CSV")
+    servers = []
+    for row in csv.DictReader(io.StringIO(text[2:])):
+        if row.get("type") == "2" and row.get("pxname") and row.get("svname"):
+            address = row.get("addr") or None
+            servers.append(ProxyServer(row["pxname"] or "", row["svname"] or "", address, row.get("status") or ""))
+    return tuple(servers)
+
+
+def read_proxy(client: HttpClient, proxy: ProxyConfig, sql: SqlConfig, timeouts: Timeouts) -> ProxyView:
+    """The servers, and the PostgreSQL that answers behind the primary port."""
+    servers = read_servers(client, proxy)
+    if proxy.primary_port is None:
+        skip = Skipped("no primary port is configured")
+        return ProxyView(proxy.name, None, servers, skip, skip)
+    try:
+        session = SqlSession(proxy.address, proxy.primary_port, sql, timeouts)
+        try:
+            address, in_recovery = session.rows(_SELF)[0]
+        finally:
+            session.close()
+    except SqlFault as fault:
+        silent = Unknown(f"{proxy.address}:{proxy.primary_port}: {fault}")
+        return ProxyView(proxy.name, proxy.primary_port, servers, silent, silent)
+    return ProxyView(proxy.name, proxy.primary_port, servers, Known(address), Known(in_recovery))
