@@ -108,6 +108,8 @@ def _examine(
 ) -> list[Report]:
     """All clusters at once; worst first, then as configured."""
     views = views_of(checks, quick=quick)
+    if len(clusters) == 1:
+        return [judge(observe(clusters[0], views, config.warnings), checks, broken)]
     tasks = [Task(partial(observe, cluster, views, config.warnings)) for cluster in clusters]
     reports = [judge(task.result(time.monotonic() + 600), checks, broken) for task in tasks]
     return sorted(reports, key=lambda report: report.verdict.rank)

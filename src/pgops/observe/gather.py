@@ -6,22 +6,18 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TypeVar
+from functools import partial
 
-from pgops.clients.http import HttpClient
 from pgops.config.model import ClusterConfig, HostConfig
 from pgops.dcs import Dcs, DcsFault, DcsHealth
 from pgops.errors import PgopsError
 from pgops.observe.deep import read_deep
 from pgops.observe.keys import parse_keys, record_prefix
-from pgops.observe.member import MemberProbe
-from pgops.observe.parallel import Late, Task
+from pgops.observe.parallel import Late, Task, start
 from pgops.observe.proxy import read_proxy
 from pgops.observe.snapshot import NOT_ASKED, DcsKeys, Member, ProxyView, Snapshot, View
 from pgops.plugins import find_driver
 from pgops.readings import Known, Reading, Unknown
-
-T = TypeVar("T")
 
 
 def observe(cluster: ClusterConfig, views: frozenset[View], warnings: tuple[str, ...] = ()) -> Snapshot:
@@ -30,6 +26,10 @@ def observe(cluster: ClusterConfig, views: frozenset[View], warnings: tuple[str,
     started = time.monotonic()
     timeouts = cluster.timeouts
     network_deadline = started + timeouts.connect_s + timeouts.answer_s
+    dcs_task = start(partial(_read_dcs, cluster, health=View.DCS in views))
+    from pgops.clients.http import HttpClient  # after the fork: the child has no use for it
+    from pgops.observe.member import MemberProbe
+
     client = HttpClient(
         cluster.rest.tls,
         cluster.rest.username,
@@ -38,15 +38,15 @@ def observe(cluster: ClusterConfig, views: frozenset[View], warnings: tuple[str,
         answer_s=timeouts.answer_s,
     )
     probes = {host.name: MemberProbe(cluster, host, views, client) for host in cluster.hosts}
-    dcs = _open_dcs(cluster)
-    keys_task = Task(lambda: _read_keys(cluster, dcs))
-    health_task = Task(lambda: _read_dcs_health(dcs)) if View.DCS in views else None
     for probe in probes.values():
         probe.start_host()
         probe.start_network(None)
     proxies = [Task(_proxy_reader(cluster, index)) for index in range(len(cluster.proxies)) if View.PROXY in views]
 
-    keys = _collect(keys_task, network_deadline, "the DCS gave no answer")
+    try:
+        keys, health = dcs_task.result(network_deadline)
+    except Late:
+        keys = health = Unknown("the DCS gave no answer in time")
     for member in keys.value.members if isinstance(keys, Known) else ():
         if member.name not in probes:
             probes[member.name] = MemberProbe(cluster, _unconfigured(member), views, client, configured=False)
@@ -60,7 +60,6 @@ def observe(cluster: ClusterConfig, views: frozenset[View], warnings: tuple[str,
     command_deadline = max(network_deadline, started + timeouts.command_s + timeouts.connect_s)
     nodes = tuple(probe.finish_host(command_deadline) for _, probe in sorted(probes.items()))
     views_read = _collect_views(proxies, cluster, network_deadline)
-    health = NOT_ASKED if health_task is None else _collect(health_task, network_deadline, "the DCS gave no answer")
     snapshot = Snapshot(cluster, taken_at, views, nodes, keys, health, views_read, warnings=warnings)
     if View.DEEP in views:
         snapshot = read_deep(snapshot, {name: probe.host for name, probe in probes.items() if probe.host is not None})
@@ -70,43 +69,37 @@ def observe(cluster: ClusterConfig, views: frozenset[View], warnings: tuple[str,
     return snapshot
 
 
-def _open_dcs(cluster: ClusterConfig) -> Dcs | PgopsError:
+def _read_dcs(cluster: ClusterConfig, *, health: bool) -> tuple[Reading[DcsKeys], Reading[DcsHealth]]:
+    """Patroni's keys, and the state of the DCS itself, at the same time."""
     try:
         driver = find_driver(cluster.dcs.kind.value, "dcs_drivers")
-        dcs: Dcs = driver(cluster.dcs, timeout_s=cluster.timeouts.answer_s)  # type: ignore[operator] # a plugin's class
-        return dcs
     except PgopsError as fault:
-        return fault
-
-
-def _read_keys(cluster: ClusterConfig, dcs: Dcs | PgopsError) -> Reading[DcsKeys]:
-    if isinstance(dcs, PgopsError):
-        return Unknown(str(dcs))
+        return Unknown(str(fault)), Unknown(str(fault))
+    dcs: Dcs = driver(cluster.dcs, timeout_s=cluster.timeouts.answer_s)  # type: ignore[operator] # a plugin's class
+    state = Task(partial(_read_dcs_health, dcs)) if health else None
     try:
         entries = dcs.read_prefix(cluster.prefix)
         records = dcs.read_prefix(record_prefix(cluster.prefix))
+        keys: Reading[DcsKeys] = Known(parse_keys(cluster.prefix, entries, records))
     except DcsFault as fault:
-        return Unknown(str(fault))
-    return Known(parse_keys(cluster.prefix, entries, records))
+        keys = Unknown(str(fault))
+    try:
+        limit_s = cluster.timeouts.connect_s + cluster.timeouts.answer_s
+        return keys, state.result(time.monotonic() + limit_s) if state else NOT_ASKED
+    except Late:
+        return keys, Unknown("the DCS's members gave no answer in time")
 
 
-def _read_dcs_health(dcs: Dcs | PgopsError) -> Reading[DcsHealth]:
-    if isinstance(dcs, PgopsError):
-        return Unknown(str(dcs))
+def _read_dcs_health(dcs: Dcs) -> Reading[DcsHealth]:
     try:
         return Known(dcs.health())
     except DcsFault as fault:
         return Unknown(str(fault))
 
 
-def _collect(task: Task[Reading[T]], deadline: float, late: str) -> Reading[T]:
-    try:
-        return task.result(deadline)
-    except Late:
-        return Unknown(f"{late} in time")
-
-
 def _proxy_reader(cluster: ClusterConfig, index: int) -> Callable[[], ProxyView]:
+    from pgops.clients.http import HttpClient
+
     proxy = cluster.proxies[index]
 
     def read() -> ProxyView:
