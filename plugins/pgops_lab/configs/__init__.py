@@ -1,0 +1,1 @@
+"""The configuration files of a lab's programs, each rendered from the lab as a value."""
