@@ -41,6 +41,16 @@ _MEANINGS = (
     ("larger than max", f"more than {LIMIT_BYTES // 1024 // 1024} MiB in one answer"),
 )
 
+_OPTIONS = (
+    # No proxy of the environment between us and the DCS.
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_receive_message_length", LIMIT_BYTES),
+    # A member that comes back is seen at the next question: gRPC would wait up to two minutes, for all channels at once.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+)
+
 _import_lock = threading.Lock()
 
 
@@ -151,8 +161,8 @@ class Channel:
                     timeout=self._timeout_s,
                     user=self._config.username if self._login else None,
                     password=password if self._login else None,
-                    # No proxy of the environment between us and the DCS.
-                    grpc_options=[("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", LIMIT_BYTES)],
+                    # gRPC's name for the time that one attempt to connect may take.
+                    grpc_options=[*_OPTIONS, ("grpc.min_reconnect_backoff_ms", int(self._timeout_s * 1000))],
                 )
             return self._client
 
@@ -161,7 +171,7 @@ class Channel:
         origin: Any = error if hasattr(error, "details") else error.__context__
         details = printable(" ".join(str(origin.details()).split())) if hasattr(origin, "details") else ""
         code = origin.code().name if hasattr(origin, "code") else ""
-        if code == "DEADLINE_EXCEEDED":
+        if code == "DEADLINE_EXCEEDED" or "timed out before receiving SETTINGS" in details or "() timed out" in details:
             return f"no answer within {self._timeout_s:g} s"
         user = printable(self._config.username or "")
         for words, meaning in _MEANINGS:
