@@ -1,0 +1,1 @@
+"""Tests on whole systemd hosts, reached over SSH as in production."""

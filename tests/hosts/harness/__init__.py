@@ -1,0 +1,1 @@
+"""Boots whole Debian hosts on this machine and puts a Patroni cluster on them, as its administrator would."""
