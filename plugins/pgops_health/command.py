@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from functools import partial
 
 import click
-from pgops.config.loader import load
 
 from pgops.checks import Check, Finding
 from pgops.cli.context import config_option, config_path
+from pgops.config.loader import load
 from pgops.config.model import ClusterConfig, Config
 from pgops.errors import PgopsError
 from pgops.observe.gather import observe

@@ -101,6 +101,16 @@ def list_command() -> None:
         say(f"no lab under {places.home()}; `pgops lab up` makes one")
 
 
+@lab.command("path")
+@click.argument("argument_name", metavar="[NAME]", required=False)
+@click.option("--name", help="The lab's name.  [default: demo]")
+def path_command(argument_name: str | None, name: str | None) -> None:
+    """Print the path of a lab's pgops.yml, as in: export PGOPS_CONFIG=$(pgops lab path)."""
+    from pgops_lab import lab as labs
+
+    click.echo(labs.load(_one_name(argument_name, name)).pgops_config)
+
+
 @lab.command("prepare")
 @click.option("--patroni", type=click.Choice((*VERSION_CHOICES, "all")), default="4.1", show_default=True)
 def prepare_command(patroni: str) -> None:

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Union
 
 from pgops.observe.snapshot import Snapshot, View
+from pgops.readings import Reading, Skipped, reason
 
 Number = Union[int, float, str, bool, None]  # noqa: UP007 - an alias evaluated at run time on Python 3.10
 
@@ -48,6 +49,8 @@ class Finding:
     subject: str = ""
     next_step: str | None = None
     numbers: dict[str, Number] = field(default_factory=dict)
+    because: str | None = None
+    """Why something is unknown, where other findings may share that reason: the table tells them together."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,19 @@ def critical(text: str, subject: str = "", *, next_step: str, **numbers: Number)
     return Finding(Verdict.CRITICAL, text, subject, next_step, numbers)
 
 
-def unknown(text: str, subject: str = "", *, next_step: str | None = None, **numbers: Number) -> Finding:
+def unknown(
+    text: str, subject: str = "", *, next_step: str | None = None, because: str | None = None, **numbers: Number
+) -> Finding:
     """It could not be seen; the text says why."""
-    return Finding(Verdict.UNKNOWN, text, subject, next_step, numbers)
+    return Finding(Verdict.UNKNOWN, text, subject, next_step, numbers, because)
+
+
+def unread(what: str, reading: Reading[object], subject: str = "") -> Finding:
+    """`what` could not be judged since this reading is not known: skipped where nothing is configured, else unknown."""
+    why = reason(reading)
+    if isinstance(reading, Skipped):
+        return skipped(f"{what}: {why}", subject)
+    return unknown(f"{what}: {why}", subject, because=why)
 
 
 def skipped(text: str, subject: str = "") -> Finding:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgops.checks import Check, Finding, critical, ok, skipped, unknown, warning
+from pgops.checks import Check, Finding, critical, ok, skipped, unknown, unread, warning
 from pgops.observe.facts import Archiver
 from pgops.observe.lsn import SEGMENT_NAME, segment_start, segment_timeline
 from pgops.observe.snapshot import Snapshot, View
-from pgops.readings import known, reason
+from pgops.readings import known
 from pgops.render.units import format_bytes, format_duration
+from pgops_health.checks.replication import NO_PRIMARY
 
 _NOTHING = {"", "(disabled)", "/bin/true", "true", "/usr/bin/true", ":", "cd .", "exit 0", "/bin/false", "false"}
 
@@ -17,16 +18,14 @@ _NOTHING = {"", "(disabled)", "/bin/true", "true", "/usr/bin/true", ":", "cd .",
 def find_archiving(snapshot: Snapshot) -> Iterator[Finding]:
     """The primary's last archiving succeeded, and few segments wait."""
     if not snapshot.primaries:
-        yield unknown("no primary to read the archiver from")
+        yield unknown("no primary to read the archiver from", because=NO_PRIMARY)
     limits = snapshot.cluster.thresholds
     for node in snapshot.primaries:
         sql = known(node.sql)
         archiver = known(sql.archiver) if sql else None
         settings = known(sql.settings) if sql else None
         if archiver is None:
-            yield unknown(
-                f"its archiver could not be read: {reason(sql.archiver) if sql else reason(node.sql)}", node.name
-            )
+            yield unread("its archiver could not be read", sql.archiver if sql else node.sql, node.name)
             continue
         if settings and "archive_mode" in settings and settings["archive_mode"].value == "off":
             yield skipped("archiving is off (see archive-mode)", node.name)
@@ -73,9 +72,7 @@ def find_mode(snapshot: Snapshot) -> Iterator[Finding]:
         sql = known(node.sql)
         settings = known(sql.settings) if sql else None
         if sql is None or settings is None:
-            yield unknown(
-                f"its settings could not be read: {reason(sql.settings) if sql else reason(node.sql)}", node.name
-            )
+            yield unread("its settings could not be read", sql.settings if sql else node.sql, node.name)
             continue
         mode, command, library = (settings.get(name) for name in ("archive_mode", "archive_command", "archive_library"))
         level = warning if sql.in_recovery else critical
@@ -108,7 +105,7 @@ def find_gap(snapshot: Snapshot) -> Iterator[Finding]:
     for node in snapshot.primaries:
         sql, stanza = known(node.sql), known(node.stanza)
         if sql is None or stanza is None or sql.flush_bytes is None or not sql.timeline:
-            yield unknown(f"not comparable: {reason(node.stanza) or reason(node.sql)}", node.name)
+            yield unread("not comparable", node.stanza if stanza is None else node.sql, node.name)
             continue
         newest = stanza.archive_max
         if newest is None or not SEGMENT_NAME.fullmatch(newest):
@@ -138,7 +135,7 @@ def find_gap(snapshot: Snapshot) -> Iterator[Finding]:
             else:
                 yield ok(text, node.name, archive_lag_bytes=behind)
     if not snapshot.primaries:
-        yield unknown("no primary to compare the archive with")
+        yield unknown("no primary to compare the archive with", because=NO_PRIMARY)
 
 
 _PRIMARY = frozenset({View.SQL, View.REST})

@@ -68,7 +68,7 @@ def find_stanza(snapshot: Snapshot) -> Iterator[Finding]:
         yield warning(f"older backups with errors: {', '.join(older[-3:])}", next_step="do not restore from these")
     if not stanza.code and not bad and not any(item.error for item in stanza.backups):
         running = ", one is running" if stanza.backup_running else ""
-        yield ok(f"{len(stanza.backups)} backups without error{running}", backups_count=len(stanza.backups))
+        yield ok(f"no backup has errors ({len(stanza.backups)} in all{running})", backups_count=len(stanza.backups))
 
 
 def find_age(snapshot: Snapshot) -> Iterator[Finding]:
@@ -131,9 +131,8 @@ def find_shared(snapshot: Snapshot) -> Iterator[Finding]:
     for name, why in blind.items():
         yield (skipped if isinstance(_stanza_of(snapshot, name), Skipped) else unknown)(f"not seen: {why}", name)
     if len(set(sets.values())) == 1:
-        yield ok(
-            f"{', '.join(sets)} see{'s' if len(sets) == 1 else ''} the same {len(next(iter(sets.values())))} backups"
-        )
+        count = len(next(iter(sets.values())))
+        yield ok(f"{', '.join(sets)}: the same {count} backup{'s' if count != 1 else ''}", backups_count=count)
 
 
 def _stanza_of(snapshot: Snapshot, name: str) -> object:

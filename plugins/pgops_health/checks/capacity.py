@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pgops.checks import Check, Finding, critical, ok, unknown, warning
+from pgops.checks import Check, Finding, critical, ok, unknown, unread, warning
 from pgops.observe.facts import RestStatus
 from pgops.observe.snapshot import DcsKeys, Node, Snapshot, View
 from pgops.readings import known, reason
@@ -32,7 +32,14 @@ def find_capacity(snapshot: Snapshot) -> Iterator[Finding]:
     """At least one replica could be promoted by Patroni right now."""
     keys = known(snapshot.keys)
     if keys is None:
-        yield unknown(f"the rules of a failover could not be read: {reason(snapshot.keys)}")
+        yield unread("the rules of a failover could not be read", snapshot.keys)
+        return
+    health = known(snapshot.dcs)
+    if health is not None and any(alarm == "NOSPACE" for _, alarm in known(health.alarms) or ()):
+        yield critical(
+            "nobody could take over: the DCS refuses writes (NOSPACE), so nobody can take the lock",
+            next_step=f"pgops health --check dcs-members --cluster {snapshot.cluster.name}",
+        )
         return
     leader = primary(snapshot)
     holder = snapshot.leader or (leader.name if leader else None)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from pgops.checks import Check, Finding, critical, ok, skipped, unknown, warning
+from pgops.checks import Check, Finding, critical, ok, unknown, unread, warning
 from pgops.dcs import DcsHealth, DcsMember
 from pgops.observe.fields import ShapeFault, iso_moment
 from pgops.observe.snapshot import DcsKeys, Snapshot, View
-from pgops.readings import Skipped, known, reason
+from pgops.readings import known, reason
 from pgops.render.units import format_bytes, format_duration, format_time
 
 LOOP_WAIT_S = 10
@@ -69,15 +69,14 @@ def find_reachable(snapshot: Snapshot) -> Iterator[Finding]:
 
 def find_members(snapshot: Snapshot) -> Iterator[Finding]:
     """Every member of the DCS is healthy, raises no alarm, and one of them can be lost."""
-    if isinstance(snapshot.dcs, Skipped):
-        yield skipped(snapshot.dcs.reason)
-        return
     health = known(snapshot.dcs)
     if health is None:
-        yield unknown(f"the DCS's members could not be asked: {reason(snapshot.dcs)}")
+        yield unread("the DCS's members could not be asked", snapshot.dcs)
         return
     yield from _alarms(health)
-    healthy = [member for member in health.members if member.started and member.healthy]
+    healthy = [
+        member for member in health.members if member.started and (member.healthy or _only_alarmed(health, member))
+    ]
     quorum = len(health.members) // 2 + 1
     spare = len(healthy) - quorum
     numbers: dict[str, Any] = {
@@ -92,7 +91,7 @@ def find_members(snapshot: Snapshot) -> Iterator[Finding]:
                 member.name or member.member_id,
                 next_step="start it, or remove it from the member list: it counts against the quorum",
             )
-        elif not member.healthy and not _only_alarmed(member):
+        elif member not in healthy:
             yield (critical if spare < 0 else warning)(
                 f"is not healthy ({member.fault or 'it says so itself'})",
                 member.name,
@@ -116,18 +115,18 @@ def find_members(snapshot: Snapshot) -> Iterator[Finding]:
         )
     else:
         text = f"{len(healthy)} of {len(health.members)} members healthy"
-        yield ok(text if spare else f"{text}; it is the only one", **numbers)
+        yield ok(f"{text}; it is the only one" if len(health.members) == 1 else text, **numbers)
 
 
-def _only_alarmed(member: DcsMember) -> bool:
-    """A NOSPACE alarm makes /health say no while the member serves; the alarm itself is the finding."""
-    return bool(member.alarms) and member.leader_id is not None
+def _only_alarmed(health: DcsHealth, member: DcsMember) -> bool:
+    """An alarm of any member makes /health of all say no while they serve; the alarm itself is the finding."""
+    return bool(known(health.alarms)) and member.leader_id is not None
 
 
 def _alarms(health: DcsHealth) -> Iterator[Finding]:
     alarms = known(health.alarms)
     if alarms is None:
-        yield unknown(f"alarms could not be listed: {reason(health.alarms)}")
+        yield unread("alarms could not be listed", health.alarms)
         return
     names = {member.member_id: member.name for member in health.members}
     for member_id, alarm in alarms:
@@ -171,7 +170,7 @@ def find_pause(snapshot: Snapshot) -> Iterator[Finding]:
                 next_step="patronictl resume",
             )
         else:
-            yield unknown(f"pause could not be read: {reason(snapshot.keys)}")
+            yield unread("pause could not be read", snapshot.keys)
         return
     resume = "pgops health --check primary --check lock --check ahead; if all are ok: patronictl resume"
     if keys.paused:
@@ -207,7 +206,7 @@ def find_failover_key(snapshot: Snapshot) -> Iterator[Finding]:
     """No failover or switchover is waiting. Patroni leaves `{}` behind after use, which orders nothing."""
     keys = known(snapshot.keys)
     if keys is None:
-        yield unknown(f"the failover key could not be read: {reason(snapshot.keys)}")
+        yield unread("the failover key could not be read", snapshot.keys)
     elif not keys.failover:
         yield ok("no failover or switchover is waiting")
     else:
@@ -235,7 +234,11 @@ def find_timing(snapshot: Snapshot) -> Iterator[Finding]:
     """ttl leaves room for one loop and two retries. Source: Patroni docs, dynamic_configuration.rst."""
     keys = known(snapshot.keys)
     if keys is None or keys.config is None:
-        yield unknown("the dynamic configuration could not be read")
+        yield (
+            unread("the dynamic configuration could not be read", snapshot.keys)
+            if keys is None
+            else unknown("the DCS holds no dynamic configuration")
+        )
         return
     ttl_s, loop_s = keys.setting("ttl", TTL_S), keys.setting("loop_wait", LOOP_WAIT_S)
     retry_s = keys.setting("retry_timeout", RETRY_TIMEOUT_S)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from pgops.checks import Check, Finding, critical, ok, skipped, unknown
+from pgops.checks import Check, Finding, critical, ok, unread
 from pgops.observe.facts import WalIdentity
 from pgops.observe.snapshot import Snapshot, View
-from pgops.readings import Reading, Skipped, known, reason
+from pgops.readings import Reading, known
 
 REPOSITORY = "repository"
 
@@ -31,8 +31,7 @@ def _compare(snapshot: Snapshot, pick: Callable[[WalIdentity], Mapping[str, str]
         for name, digest in pick(identity).items() if identity else ():
             seen.setdefault(name, {}).setdefault(digest, []).append(place)
         if identity is None:
-            text = f"its {what}s could not be compared: {reason(reading)}"
-            yield skipped(text, place) if isinstance(reading, Skipped) else unknown(text, place)
+            yield unread(f"its {what}s could not be compared", reading, place)
     different = sorted(name for name, digests in seen.items() if len(digests) > 1)
     compared = [name for name, digests in seen.items() if sum(map(len, digests.values())) > 1]
     if different:

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgops.checks import Check, Finding, critical, ok, skipped, unknown, warning
+from pgops.checks import Check, Finding, critical, ok, skipped, unknown, unread, warning
 from pgops.observe.facts import DiskUsage
 from pgops.observe.snapshot import Node, ProxyView, Snapshot, View
-from pgops.readings import Reading, Skipped, known, reason
+from pgops.readings import Skipped, known, reason
 from pgops.render.units import format_bytes, format_duration
-
-
-def _unseen(reading: Reading[object], what: str, subject: str) -> Finding:
-    """Skipped where nothing is configured there, unknown where it should have been seen."""
-    text = f"{what}: {reason(reading)}"
-    return skipped(text, subject) if isinstance(reading, Skipped) else unknown(text, subject)
 
 
 def find_signals(snapshot: Snapshot) -> Iterator[Finding]:
@@ -22,7 +16,7 @@ def find_signals(snapshot: Snapshot) -> Iterator[Finding]:
     for node in snapshot.nodes:
         files = known(node.files)
         if files is None:
-            yield _unseen(node.files, "its data directory could not be listed", node.name)
+            yield unread("its data directory could not be listed", node.files, node.name)
         elif node.is_primary and files.signals:
             yield critical(
                 f"{' and '.join(files.signals)} lies in a primary's data directory: its next restart goes into recovery "
@@ -45,7 +39,7 @@ def find_disks(snapshot: Snapshot) -> Iterator[Finding]:
     for node in snapshot.nodes:
         disks = known(node.disks)
         if disks is None:
-            yield _unseen(node.disks, "its disks could not be read", node.name)
+            yield unread("its disks could not be read", node.disks, node.name)
             continue
         for disk in disks:
             yield _judge(snapshot, node, disk)
@@ -72,7 +66,7 @@ def find_services(snapshot: Snapshot) -> Iterator[Finding]:
     for node in snapshot.nodes:
         services = known(node.services)
         if services is None:
-            yield _unseen(node.services, "its services could not be read", node.name)
+            yield unread("its services could not be read", node.services, node.name)
             continue
         well = []
         for service in services:

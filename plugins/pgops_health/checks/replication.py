@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgops.checks import Check, Finding, critical, ok, skipped, unknown, warning
+from pgops.checks import Check, Finding, critical, ok, skipped, unknown, unread, warning
 from pgops.observe.lsn import format_lsn
 from pgops.observe.snapshot import Node, Snapshot, View
 from pgops.readings import known, reason
 from pgops.render.units import format_bytes, format_duration
 
+NO_PRIMARY = "no primary is known"
 _STARTING = ("starting", "restarting", "creating replica", "in archive recovery", "initializing new cluster")
 
 
@@ -47,7 +48,7 @@ def find_streaming(snapshot: Snapshot) -> Iterator[Finding]:
             else:
                 yield critical(f"does not stream: {rest_state}", node.name, next_step=journal)
         elif sql is not None and known(sql.receiver) is None and reason(sql.receiver):
-            yield unknown(f"whether it streams is not known: {reason(sql.receiver)}", node.name)
+            yield unread("whether it streams is not known", sql.receiver, node.name)
         elif sql is not None:
             what = f"its WAL receiver is {receiver.status}" if receiver else "it has no WAL receiver"
             where = f"; replayed to {format_lsn(sql.replay_bytes)}" if sql.replay_bytes is not None else ""
@@ -74,7 +75,7 @@ def find_lag(snapshot: Snapshot) -> Iterator[Finding]:
     leader = primary(snapshot)
     end = _end(leader) if leader else None
     if end is None:
-        yield unknown("the primary's WAL position is not known, so lag cannot be told")
+        yield unknown("the primary's WAL position is not known, so lag cannot be told", because=NO_PRIMARY)
         return
     for node in replicas(snapshot):
         received, replayed = _positions(node)
@@ -110,7 +111,9 @@ def find_ahead(snapshot: Snapshot) -> Iterator[Finding]:
     leader = primary(snapshot)
     end = _end(leader) if leader else None
     if leader is None or end is None:
-        yield unknown("the primary's WAL position is not known, so whether a replica is ahead cannot be told")
+        yield unknown(
+            "the primary's WAL position is not known, so whether a replica is ahead is not", because=NO_PRIMARY
+        )
         return
     ahead = False
     for node in replicas(snapshot):
@@ -133,11 +136,12 @@ def find_ahead(snapshot: Snapshot) -> Iterator[Finding]:
 def find_slots(snapshot: Snapshot) -> Iterator[Finding]:
     """No replication slot has lost WAL or holds back too much of it."""
     limit = snapshot.cluster.thresholds.slot_retained_warning_bytes
+    unread_limit = snapshot.cluster.thresholds.slot_unread_warning_bytes
     for node in snapshot.primaries:
         sql = known(node.sql)
         slots = known(sql.slots) if sql else None
         if slots is None:
-            yield unknown(f"its slots could not be read: {reason(sql.slots) if sql else reason(node.sql)}", node.name)
+            yield unread("its slots could not be read", sql.slots if sql else node.sql, node.name)
             continue
         quiet = True
         for slot in slots:
@@ -160,10 +164,10 @@ def find_slots(snapshot: Snapshot) -> Iterator[Finding]:
                     next_step="find its reader, or drop the slot before the disk fills",
                     **numbers,
                 )
-            elif not slot.active and (slot.retained_bytes or slot.kind == "logical"):
+            elif not slot.active and slot.retained_bytes is not None and slot.retained_bytes >= unread_limit:
                 quiet = False
                 yield warning(
-                    f"slot {slot.name} has no reader{held}",
+                    f"slot {slot.name} has no reader{held} (limit {format_bytes(unread_limit)})",
                     node.name,
                     next_step="if its reader is gone for good, drop the slot; WAL is kept for it until then",
                     **numbers,
@@ -171,14 +175,14 @@ def find_slots(snapshot: Snapshot) -> Iterator[Finding]:
         if quiet:
             yield ok(f"{len(slots)} slots, none holds WAL back for nobody", node.name, slots_count=len(slots))
     if not snapshot.primaries:
-        yield unknown("no primary to read slots from")
+        yield unknown("no primary to read slots from", because=NO_PRIMARY)
 
 
 def find_sync(snapshot: Snapshot) -> Iterator[Finding]:
     """In synchronous mode: the DCS, the primary's setting and the replicas' own state agree, and commits do not hang."""
     keys = known(snapshot.keys)
     if keys is None:
-        yield unknown(f"the sync key could not be read: {reason(snapshot.keys)}")
+        yield unread("the sync key could not be read", snapshot.keys)
         return
     mode = keys.setting("synchronous_mode", False)
     leader = primary(snapshot)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pgops.checks import Check, Finding, ok, skipped, unknown, warning
+from pgops.checks import Check, Finding, ok, skipped, unknown, unread, warning
 from pgops.observe.snapshot import Node, Snapshot, View
-from pgops.readings import known, reason
+from pgops.readings import known
 from pgops.render.units import format_duration
+from pgops_health.checks.replication import NO_PRIMARY
 
 
 def find_pending_restart(snapshot: Snapshot) -> Iterator[Finding]:
@@ -48,7 +49,7 @@ def find_rewind(snapshot: Snapshot) -> Iterator[Finding]:
         elif control is not None and control.checksums:
             capable, pages = True, True
         else:
-            yield unknown(f"not known: {reason(sql.settings) if sql else reason(node.sql)}", node.name)
+            yield unread("not known", sql.settings if sql else node.sql, node.name)
             continue
         if capable and pages:
             continue
@@ -59,7 +60,7 @@ def find_rewind(snapshot: Snapshot) -> Iterator[Finding]:
             next_step="wal_log_hints: on with patronictl edit-config, then a rolling restart",
         )
     if keys is None:
-        yield unknown(f"use_pg_rewind could not be read: {reason(snapshot.keys)}")
+        yield unread("use_pg_rewind could not be read", snapshot.keys)
     elif allowed is False:
         yield warning("use_pg_rewind is off: every failover needs a new clone", next_step="patronictl edit-config")
     elif allowed is None:
@@ -72,7 +73,7 @@ def find_removal(snapshot: Snapshot) -> Iterator[Finding]:
     """Patroni is not told to delete a data directory on its own."""
     keys = known(snapshot.keys)
     if keys is None:
-        yield unknown(f"the dynamic configuration could not be read: {reason(snapshot.keys)}")
+        yield unread("the dynamic configuration could not be read", snapshot.keys)
         return
     section = _postgresql(keys.config)
     names = ("remove_data_directory_on_rewind_failure", "remove_data_directory_on_diverged_timelines")
@@ -99,9 +100,7 @@ def find_transactions(snapshot: Snapshot) -> Iterator[Finding]:
         sql = known(node.sql)
         activity = known(sql.activity) if sql else None
         if activity is None:
-            yield unknown(
-                f"transactions could not be read: {reason(sql.activity) if sql else reason(node.sql)}", node.name
-            )
+            yield unread("transactions could not be read", sql.activity if sql else node.sql, node.name)
             continue
         calm = True
         age_s = activity.oldest_transaction_s
@@ -128,7 +127,7 @@ def find_transactions(snapshot: Snapshot) -> Iterator[Finding]:
             text = f"oldest open for {format_duration(age_s)}" if age_s is not None else "none open"
             yield ok(f"{text}, {activity.prepared_count} prepared", node.name)
     if not snapshot.primaries:
-        yield unknown("no primary to read transactions from")
+        yield unknown("no primary to read transactions from", because=NO_PRIMARY)
 
 
 def find_watchdog(snapshot: Snapshot) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgops.checks import Check, Finding, critical, ok, skipped, unknown, warning
+from pgops.checks import Check, Finding, critical, ok, skipped, unknown, unread, warning
 from pgops.observe.lsn import format_lsn
 from pgops.observe.snapshot import Node, Snapshot, View
 from pgops.readings import Known, known, reason
@@ -68,7 +68,7 @@ def find_lock(snapshot: Snapshot) -> Iterator[Finding]:
     """The lock holder is the primary, and the lock can expire."""
     keys = known(snapshot.keys)
     if keys is None:
-        yield unknown(f"the lock could not be read: {reason(snapshot.keys)}")
+        yield unread("the lock could not be read", snapshot.keys)
         return
     if not keys.leader:
         yield critical(

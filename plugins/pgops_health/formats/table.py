@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pgops.checks import Verdict
 from pgops.readings import known
@@ -35,7 +36,7 @@ def _cluster(report: Report, width: int | None, colour: bool, verbose: bool) -> 
     parts = [title, _members(report)] if snapshot.nodes else [title]
     shown = [item for item in report.judged if verbose or item.finding.verdict not in (Verdict.OK, Verdict.SKIPPED)]
     if shown:
-        parts.append("\n".join(_finding(item, width, colour) for item in shown))
+        parts.append("\n".join(_finding(item, width, colour) for item in (shown if verbose else _told_together(shown))))
     if not verbose:
         parts.append(_quiet_line(report, width))
     return "\n\n".join(parts)
@@ -59,6 +60,29 @@ def _members(report: Report) -> str:
         cells = [node.name, role, state, _cell(record["timeline"]), record["wal_position"] or "unknown", _lag(record)]
         rows.append([printable(cell) for cell in cells])
     return render_table(["member", "role", "state", "timeline", "WAL position", "behind"], rows)
+
+
+def _told_together(items: Sequence[Judged]) -> list[Judged]:
+    """What is unknown for one and the same reason becomes one finding, so that the reason is read once."""
+    kept: list[Judged] = []
+    groups: dict[str, list[Judged]] = {}
+    for item in items:
+        if item.finding.because is None:
+            kept.append(item)
+            continue
+        group = groups.setdefault(item.finding.because, [])
+        group.append(item)
+        if len(group) == 1:
+            kept.append(item)
+    return [_merged(groups[item.finding.because]) if item.finding.because else item for item in kept]
+
+
+def _merged(group: Sequence[Judged]) -> Judged:
+    first = group[0]
+    if len(group) == 1:
+        return first
+    names = ", ".join(dict.fromkeys(f"{item.check} {item.finding.subject}".strip() for item in group))
+    return Judged(names, replace(first.finding, subject="", text=f"not known: {first.finding.because}"))
 
 
 def _cell(value: int | None) -> str:

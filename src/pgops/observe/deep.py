@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pgops.hosts.host import Host, HostFault
@@ -60,13 +60,24 @@ def finished_segments(snapshot: Snapshot, node: Node) -> tuple[str, ...]:
     timeline, end_bytes, segment_bytes = position
     keys = known(snapshot.keys)
     ends = {entry.timeline: entry.switch_bytes for entry in keys.history} if keys else {}
+    newest = max((timeline, *_timelines_seen(snapshot)))
     final = []
     for name in files.segments:
         own = segment_timeline(name)
-        limit = end_bytes if own == timeline else min(ends.get(own, 0), end_bytes) if own < timeline else 0
+        # A timeline that another has followed ended somewhere: without knowing where, none of its files is surely final.
+        limit = 0 if own > timeline else min(end_bytes, ends.get(own, end_bytes if own == newest else 0))
         if segment_start(name, segment_bytes) + segment_bytes <= limit:
             final.append(name)
     return tuple(final)
+
+
+def _timelines_seen(snapshot: Snapshot) -> Iterator[int]:
+    """Every timeline that a history file or a server names."""
+    for node in snapshot.nodes:
+        files, sql = known(node.files), known(node.sql)
+        yield from (int(name[:8], 16) for name in (files.histories if files else ()))
+        if sql is not None and sql.timeline:
+            yield sql.timeline
 
 
 def choose(names: Sequence[str], finished: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pgops.hosts.host import Host, HostFault
 from pgops.observe.facts import ControlFacts, DataDirFiles, DiskUsage, WalIdentity
-from pgops.observe.lsn import SEGMENT_NAME, parse_lsn
+from pgops.observe.lsn import HISTORY_NAME, SEGMENT_NAME, parse_lsn
 from pgops.readings import Known, Reading, Unknown
 
 _FILES = ("recovery.signal", "standby.signal", "backup_label", "postmaster.pid", "PG_VERSION", "postgresql.auto.conf")
@@ -68,7 +68,7 @@ def parse_files(names: Sequence[str]) -> DataDirFiles:
     return DataDirFiles(
         names=frozenset(name for name in names if name in _FILES),
         ready_count=sum(1 for name in names if name.endswith(".ready")),
-        histories=tuple(sorted({name for name in names if name.endswith(".history")})),
+        histories=tuple(sorted({name for name in names if HISTORY_NAME.fullmatch(name)})),
         segments=tuple(sorted({name for name in names if SEGMENT_NAME.fullmatch(name)})),
     )
 

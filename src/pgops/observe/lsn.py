@@ -9,6 +9,7 @@ import re
 
 _LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 SEGMENT_NAME = re.compile(r"[0-9A-F]{24}")
+HISTORY_NAME = re.compile(r"[0-9A-F]{8}\.history")
 
 
 def parse_lsn(text: str) -> int:

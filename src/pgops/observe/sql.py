@@ -18,14 +18,15 @@ from pgops.readings import Known, Reading, Unknown
 
 T = TypeVar("T")
 
-# pg_walfile_name raises an error in recovery, hence CASE. pg_control_checkpoint lags until the next checkpoint, so it gives
-# a standby's timeline only where no WAL receiver does.
+# pg_walfile_name raises an error in recovery, hence CASE. The control file lags behind what was replayed, so it gives a
+# standby's timeline only where no WAL receiver does.
 _STATE = """
 SELECT pg_is_in_recovery(),
        (SELECT system_identifier::text FROM pg_control_system()),
        current_setting('server_version_num')::int,
        CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_insert_lsn()) END,
-       (SELECT timeline_id FROM pg_control_checkpoint()),
+       (SELECT greatest(timeline_id, (SELECT min_recovery_end_timeline FROM pg_control_recovery()))
+          FROM pg_control_checkpoint()),
        CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn()::text END,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()::text END,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text END,

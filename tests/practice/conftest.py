@@ -1,0 +1,62 @@
+"""Real clusters on loopback for the tests: each lab is brought up once and taken down at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pgops.hosts.process import CommandResult, run
+
+PGOPS = str(Path(sys.executable).parent / "pgops")
+
+
+@dataclass(frozen=True)
+class LabUnderTest:
+    """A running lab and pgops on it, as a person would call it."""
+
+    name: str
+    config: str
+
+    def pgops(self, *arguments: str, timeout_s: float = 240.0, env: dict[str, str] | None = None) -> CommandResult:
+        """Run pgops with the lab's configuration."""
+        return run([PGOPS, "-c", self.config, *arguments], timeout_s=timeout_s, env={**os.environ, **(env or {})})
+
+    def lab(self, *arguments: str) -> CommandResult:
+        """`pgops lab ...` on this lab; fails the test when it fails."""
+        result = run([PGOPS, "lab", *arguments, "--name", self.name], timeout_s=400)
+        assert result.exit_code == 0, f"pgops lab {' '.join(arguments)}: {result.stdout}\n{result.stderr}"
+        return result
+
+    def health(self, *arguments: str) -> tuple[int | None, dict[str, Any]]:
+        """Exit code and the one cluster's record of `pgops health -f json`."""
+        result = self.pgops("health", "-f", "json", *arguments)
+        assert result.stdout, result.stderr
+        document = json.loads(result.stdout)
+        assert document["exit_code"] == result.exit_code
+        cluster: dict[str, Any] = document["clusters"][0]
+        return result.exit_code, cluster
+
+
+def bring_up(name: str, *options: str) -> LabUnderTest:
+    """Bring a lab of this name up, fresh."""
+    run([PGOPS, "lab", "down", "--name", name], timeout_s=120)
+    result = run([PGOPS, "lab", "up", "--name", name, *options], timeout_s=300)
+    assert result.exit_code == 0, f"{result.stdout}\n{result.stderr}"
+    shown = run([PGOPS, "lab", "path", "--name", name], timeout_s=30)
+    return LabUnderTest(name, shown.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def labs() -> Iterator[dict[str, LabUnderTest]]:
+    """Labs by name, brought up at first use by `lab_named`; all are taken down at the end."""
+    running: dict[str, LabUnderTest] = {}
+    yield running
+    for name in running:
+        result = run([PGOPS, "lab", "down", "--name", name], timeout_s=120)
+        assert result.exit_code == 0, result.stderr
