@@ -10,7 +10,6 @@ from pgops.config.file_text import Unreadable
 from pgops.config.host_section import read_hosts
 from pgops.config.local_files import LocalFiles
 from pgops.config.model import ClusterConfig, ProxyConfig, ServiceConfig, Thresholds, Timeouts
-from pgops.config.patroni_file import load_patroni
 from pgops.config.section import Section
 from pgops.config.words import (
     refuse_host,
@@ -84,6 +83,8 @@ def _read_patroni(section: Section, files: LocalFiles, warnings: list[str]) -> C
     path = files.path(section, "patroni_config")
     if path is None:
         return None
+    from pgops.config.patroni_file import load_patroni
+
     try:
         cluster, told = load_patroni(path, {}, files.environ)
     except ConfigError as error:
@@ -109,13 +110,19 @@ def _read_services(section: Section | None, under: ServiceConfig) -> ServiceConf
             reason = refuse_identifier(role)
             if reason:
                 given.faults.add(given.table.key_places[role], given.table.path, f"a role {reason}")
-            unit = given.text(role, refuse_name)
+            unit = given.text(role, _refuse_unit)
             if unit is not None:
                 names[role] = unit
             elif given.node(role) is None:
                 names.pop(role, None)
     section.close()
     return replace(under, manager=manager, names=tuple(names.items()), manager_config=config or under.manager_config)
+
+
+def _refuse_unit(text: str) -> str | None:
+    """A unit or program name, in which `{host}` stands for the member's name."""
+    bare = text.replace("{host}", "x")
+    return refuse_key_name(bare) or ("knows no other {placeholder} than {host}" if "{" in bare or "}" in bare else None)
 
 
 def _read_proxies(section: Section | None) -> tuple[ProxyConfig, ...]:

@@ -10,6 +10,7 @@ from pgops.config.local_files import LocalFiles
 from pgops.config.model import DcsConfig, DcsKind, RestConfig, SqlConfig, TlsConfig
 from pgops.config.nodes import Items, Node, Scalar
 from pgops.config.section import Section, say_kind
+from pgops.secrets import Secret
 
 DEFAULT_PORTS = {DcsKind.ETCD: 2379, DcsKind.ETCD3: 2379, DcsKind.CONSUL: 8500, DcsKind.ZOOKEEPER: 2181}
 """Source: Patroni, patroni/ctl.py, DCS_DEFAULTS."""
@@ -28,6 +29,8 @@ def read_dcs(section: Section | None, under: DcsConfig | None, files: LocalFiles
     encrypted = section.node("tls") is not None
     endpoints = _read_endpoints(section, kind or DcsKind.ETCD3, encrypted=encrypted)
     username, password = section.text("username"), files.secret(section)
+    if section.node("endpoints") is None and under is None:
+        section.faults.at(section.table, "endpoints is missing")
     if kind is None and section.node("kind") is None:
         section.faults.at(section.table, f"kind is missing; one of {', '.join(each.value for each in DcsKind)}")
     section.close()
@@ -35,14 +38,8 @@ def read_dcs(section: Section | None, under: DcsConfig | None, files: LocalFiles
     if kind is None or not endpoints:
         return None
     known = under or DcsConfig(kind, endpoints)
-    return replace(
-        known,
-        kind=kind,
-        endpoints=endpoints,
-        username=username or known.username,
-        password=password or known.password,
-        tls=tls,
-    )
+    login = _login(known, username, password)
+    return DcsConfig(kind, endpoints, *login, tls)
 
 
 def read_rest(section: Section | None, under: RestConfig | None, files: LocalFiles) -> RestConfig:
@@ -53,7 +50,16 @@ def read_rest(section: Section | None, under: RestConfig | None, files: LocalFil
     tls = _read_tls(section, known.tls, files)
     username, password = section.text("username"), files.secret(section)
     section.close()
-    return RestConfig(username or known.username, password or known.password, tls)
+    return RestConfig(*_login(known, username, password), tls)
+
+
+def _login(
+    known: DcsConfig | RestConfig, username: str | None, password: Secret | None
+) -> tuple[str | None, Secret | None]:
+    """What is said wins; another user never gets the password of the one it replaces."""
+    if username is not None and username != known.username:
+        return username, password
+    return known.username, password or known.password
 
 
 def read_sql(section: Section | None, under: SqlConfig | None, files: LocalFiles) -> SqlConfig:
@@ -104,8 +110,6 @@ def _read_tls(parent: Section, known: TlsConfig, files: LocalFiles) -> TlsConfig
 def _read_endpoints(section: Section, kind: DcsKind, *, encrypted: bool) -> tuple[str, ...]:
     node = section.node("endpoints")
     if node is None:
-        if section.table.entries.get("endpoints") is not None:
-            section.faults.add(section.table.place, section.table.path, "endpoints is empty")
         return ()
     items = node.values if isinstance(node, Items) else (node,)
     if not items:

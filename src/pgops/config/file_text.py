@@ -39,9 +39,7 @@ def read_file(path: str, *, limit_bytes: int = SIZE_LIMIT_BYTES) -> FileText:
         # O_NONBLOCK: opening a FIFO must not wait for a writer
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except PermissionError:
-        raise Unreadable(
-            "no right to read the configuration", where=shown, why=_missing_right(path), next_step=_ways_round()
-        ) from None
+        raise say_unreadable(path) from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "no such path can exist"
         raise ConfigError("the configuration cannot be read", where=shown, why=why) from None
@@ -56,6 +54,24 @@ def read_file(path: str, *, limit_bytes: int = SIZE_LIMIT_BYTES) -> FileText:
     if len(content) > limit_bytes:
         raise ConfigError("the configuration is too large", where=shown, why=f"at most {limit_bytes} bytes are read")
     return FileText(path, content, stat.S_IMODE(seen.st_mode), seen.st_uid)
+
+
+def is_directory(path: str) -> bool:
+    """A directory, as far as this user may look."""
+    try:
+        return os.path.isdir(path)  # noqa: PTH112 - pathlib raises where this user may not look
+    except ValueError:
+        return False
+
+
+def say_unreadable(path: str) -> Unreadable:
+    """The error for a file or directory that this user may not read: which right is missing, and the ways round."""
+    return Unreadable(
+        "no right to read the configuration",
+        where=printable(path),
+        why=_missing_right(path),
+        next_step=_ways_round(path),
+    )
 
 
 def name_user(user_id: int) -> str:
@@ -89,8 +105,12 @@ def _missing_right(path: str) -> str:
     return f"user {printable(me)} has no read permission: it belongs to {owner}:{group} with mode {mode:04o}"
 
 
-def _ways_round() -> str:
+def _ways_round(path: str) -> str:
+    try:
+        owner = name_user(os.stat(path).st_uid)  # noqa: PTH116 - as above
+    except OSError:
+        owner = "postgres"
     return (
-        "run it as the file's owner (sudo -u postgres pgops ...), or write a pgops.yml with the DCS endpoints"
-        " and a role that has pg_monitor (GRANT pg_monitor TO ...)"
+        f"run it as the file's owner: sudo -u {owner} pgops ...\n"
+        "or write a pgops.yml of your own, with the DCS endpoints and a role that has pg_monitor"
     )

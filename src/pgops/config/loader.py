@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
-from pgops.config.file_text import FileText, read_file
+from pgops.config.file_text import FileText, is_directory, read_file
 from pgops.config.model import Config
 from pgops.config.nodes import Faults, Node, Place, Table
-from pgops.config.patroni_environment import read_configuration_variable
-from pgops.config.patroni_file import load_patroni, read_patroni
 from pgops.config.pgops_file import read_pgops
 from pgops.config.search import find
 from pgops.config.yaml_source import parse
@@ -18,6 +15,9 @@ from pgops.errors import ConfigError
 from pgops.render.text import printable
 
 _EXAMPLE = "a pgops.yml begins with version: 1, a Patroni configuration has scope:"
+
+_PATRONI_KEYS = {"restapi", "postgresql", "bootstrap", "etcd", "etcd3", "consul", "zookeeper", "kubernetes", "raft"}
+"""A file of patronictl's own may leave the scope to its command line: Patroni's all the same, and told so."""
 
 
 def load(path: str | None, *, environ: Mapping[str, str] = os.environ) -> Config:
@@ -29,31 +29,36 @@ def load(path: str | None, *, environ: Mapping[str, str] = os.environ) -> Config
     found = find(path, environ)
     if found is None:
         return _from_environment(environ)
-    if Path(found).is_dir():
+    if is_directory(found):
         return _from_patroni(found, environ)
     file = read_file(found)
-    table = _table(file)
+    repeated = Faults()
+    table = _table(file, repeated)
     keys = set(table.entries)
     if keys & {"clusters", "version"} and "scope" not in keys:
-        return read_pgops(table, file, environ, Faults())
-    if "scope" in keys or (keys & _PATRONI_KEYS and environ.get("PATRONI_SCOPE")):
+        return read_pgops(table, file, environ, repeated)
+    if "scope" in keys or keys & _PATRONI_KEYS:
         if "clusters" in keys:
             raise _neither(file, "it has clusters: as a pgops.yml and scope: as a Patroni configuration")
+        from pgops.config.patroni_file import read_patroni
+
         cluster, warnings = read_patroni([(file, table)], found, environ, environ)
         return Config((cluster,), printable(found), tuple(warnings))
     raise _neither(file, "it has neither version: and clusters: nor scope:")
 
 
-_PATRONI_KEYS = {"restapi", "postgresql", "etcd", "etcd3", "consul", "zookeeper", "name", "namespace", "bootstrap"}
-
-
 def _from_patroni(path: str, environ: Mapping[str, str]) -> Config:
+    from pgops.config.patroni_file import load_patroni
+
     cluster, warnings = load_patroni(path, environ, environ)
     return Config((cluster,), printable(path), tuple(warnings))
 
 
 def _from_environment(environ: Mapping[str, str]) -> Config:
     """Patroni without a file, as in many containers: PATRONI_CONFIGURATION, else the single variables."""
+    from pgops.config.patroni_environment import read_configuration_variable
+    from pgops.config.patroni_file import read_patroni
+
     faults = Faults()
     node = read_configuration_variable(environ, faults)
     faults.raise_any("PATRONI_CONFIGURATION")
@@ -68,9 +73,9 @@ def _from_environment(environ: Mapping[str, str]) -> Config:
     return Config((cluster,), source, tuple(warnings))
 
 
-def _table(file: FileText) -> Table:
+def _table(file: FileText, repeated: Faults) -> Table:
     faults, source = Faults(), printable(file.path)
-    node: Node | None = parse(file.content, source, faults)
+    node: Node | None = parse(file.content, source, faults, repeated)
     faults.raise_any(source)
     if node is None or not isinstance(node, Table):
         raise _neither(file, "it is empty" if node is None else "it is no mapping")

@@ -24,6 +24,9 @@ _NOT_SERVED = {
 }
 
 
+_SRV_TIMEOUT_S = 2.0
+
+
 @dataclass(frozen=True)
 class _Login:
     username: str | None
@@ -72,9 +75,7 @@ def _read_tls(section: Table, kind: DcsKind) -> TlsConfig:
 
 
 def _read_addresses(section: Table, kind: DcsKind, faults: Faults) -> tuple[tuple[str, ...], _Login]:
-    password = word_at(section, "password", "token") if kind is DcsKind.CONSUL else word_at(section, "password")
-    if kind is DcsKind.CONSUL:
-        password = word_at(section, "token")
+    password = word_at(section, "token" if kind is DcsKind.CONSUL else "password")
     login = _Login(word_at(section, "username"), Secret(password) if password else None)
     if kind in (DcsKind.ETCD, DcsKind.ETCD3):
         url = descend(section, "proxy") or descend(section, "url")
@@ -151,12 +152,32 @@ def _scheme(section: Table, kind: DcsKind) -> str:
 
 
 def _from_srv(section: Table) -> tuple[str, ...]:
-    for key in ("srv", "discovery_srv", "srv_domain"):
-        domain = word_at(section, key)
-        if domain and descend(section, "hosts") is None and descend(section, "host") is None:
-            raise ConfigError(
-                "the etcd hosts are only named by a DNS SRV record",
-                where=str(section.entries[key].place),
-                next_step="list them under hosts:",
-            )
+    """The client records, TLS first, as Patroni asks; hosts beside `srv` serve where there are none.
+
+    The last resort of Patroni, the peer records (`_etcd-server`), is not followed: they do not name client URLs.
+    """
+    key = next((key for key in ("srv", "discovery_srv", "srv_domain") if word_at(section, key)), None)
+    if key is None:
+        return ()
+    domain, suffix = word_at(section, key), word_at(section, "srv_suffix")
+    from pgops.config import srv
+
+    tail = f"-{suffix}" if suffix else ""
+    names = [f"_etcd{middle}{tail}._tcp.{domain}" for middle in ("-client-ssl", "-client", "-ssl", "")]
+    try:
+        found = srv.look_up(names, srv.name_servers(), _SRV_TIMEOUT_S)
+        why = f"there is none of _etcd-client-ssl{tail}, _etcd-client{tail} (._tcp) in that domain"
+    except srv.SrvFault as fault:
+        found, why = {}, str(fault)
+    for name in names:
+        if found.get(name):
+            scheme = "https" if "-ssl" in name else "http"
+            return tuple(Address(target.host, target.port).url(scheme) for target in found[name])
+    if descend(section, "hosts") is None and descend(section, "host") is None:
+        raise ConfigError(
+            "the DNS SRV records of etcd cannot be had",
+            where=str(section.entries[key].place),
+            why=why,
+            next_step="list the etcd hosts under endpoints: in a pgops.yml",
+        )
     return ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pgops.config.nodes import Faults, Items, Node, Place, Scalar, Table, descend
-from pgops.config.yaml_source import parse, parse_scalar_kind
+from pgops.config.yaml_source import parse
 
 PREFIX = "PATRONI_"
 _LOGIN = ("username", "password")
@@ -89,8 +89,6 @@ class _Tree:
         place, path = Place(variable, 0), ".".join((*keys, name))
         table.entries[name] = _listed(text, place, path) if name == "hosts" else Scalar(text, "str", place, path)
         table.key_places[name] = place
-        if name in ("verify", "insecure", "use_ssl"):
-            table.entries[name] = Scalar(text, parse_scalar_kind(text), place, path)
 
 
 def _listed(text: str, place: Place, path: str) -> Node:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pgops.config.file_text import FileText, read_file
+from pgops.config.file_text import FileText, is_directory, read_file, say_unreadable
 from pgops.config.model import ClusterConfig, RestConfig, SqlConfig, TlsConfig
 from pgops.config.nodes import Faults, Place, Table, descend, merge
 from pgops.config.patroni_dcs import read_patroni_dcs
@@ -49,12 +49,14 @@ def load_patroni(
 
 def read_files(path: str) -> list[FileText]:
     """The file, or every *.yml and *.yaml of the directory in alphabetical order. Raises `ConfigError`."""
-    if not Path(path).is_dir():
+    if not is_directory(path):
         return [read_file(path)]
     try:
         paths = sorted(
             str(each) for each in Path(path).iterdir() if each.suffix in (".yml", ".yaml") and each.is_file()
         )
+    except PermissionError:
+        raise say_unreadable(path) from None
     except OSError as error:
         raise ConfigError("the configuration cannot be read", where=printable(path), why=error.strerror) from None
     if not paths or len(paths) > _MOST_FILES:

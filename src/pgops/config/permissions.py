@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import stat
 
@@ -10,6 +11,7 @@ from pgops.config.nodes import Items, Node, Table, is_null
 from pgops.errors import ConfigError
 from pgops.render.text import printable
 
+_URL_WITH_PASSWORD = re.compile(r"://[^/\s@:]*:[^/\s@]+@")
 _SECRET_WORDS = ("password", "key_password", "keyfile_password", "sslpassword", "token", "auth_data")
 
 
@@ -28,7 +30,7 @@ def holds_secret(node: Node) -> bool:
             waiting += each.entries.values()
         elif isinstance(each, Items):
             waiting += each.values
-        elif "://" in each.text and "@" in each.text:
+        elif _URL_WITH_PASSWORD.search(each.text):
             return True
     return False
 

@@ -16,6 +16,7 @@ from pgops.errors import ConfigError
 from pgops.render.text import printable
 
 SCHEMA_VERSION = 1
+_MOST_CLUSTERS = 300
 
 
 def read_pgops(table: Table, file: FileText, environ: Mapping[str, str], faults: Faults) -> Config:
@@ -27,7 +28,7 @@ def read_pgops(table: Table, file: FileText, environ: Mapping[str, str], faults:
     refuse_permissions(table, file)
     _refuse_newer(table)
     top = Section(table, faults)
-    if not top.has("version"):
+    if top.node("version") is None:
         faults.add(table.place, "version", f"missing; write version: {SCHEMA_VERSION}")
     defaults = top.section("defaults")
     clusters = top.section("clusters")
@@ -43,7 +44,7 @@ def read_pgops(table: Table, file: FileText, environ: Mapping[str, str], faults:
 
 def _refuse_newer(table: Table) -> None:
     node = table.entries.get("version")
-    if node is None:
+    if node is None or is_null(node):
         return
     version = int(node.text) if isinstance(node, Scalar) and node.kind == "int" and node.text.isdecimal() else 0
     if version > SCHEMA_VERSION:
@@ -67,6 +68,9 @@ def _read_clusters(
     faults, table = clusters.faults, clusters.table
     if not table.entries:
         faults.at(table, "name at least one cluster")
+    if len(table.entries) > _MOST_CLUSTERS:
+        faults.at(table, f"more than {_MOST_CLUSTERS} clusters; split the file")
+        return ()
     read = []
     for name, node in table.entries.items():
         body = _body(name, node, table, faults)

@@ -9,6 +9,7 @@ from pathlib import Path
 from pgops.errors import ConfigError
 from pgops.render.text import printable
 
+SYSTEM_FILE = "/etc/pgops/pgops.yml"
 DEBIAN_FILES = ("/etc/patroni/config.yml", "/etc/patroni/patroni.yml")
 _SMALLEST = """a pgops.yml such as
 version: 1
@@ -26,7 +27,7 @@ def find(path: str | None, environ: Mapping[str, str]) -> str | None:
     if path or environ.get("PGOPS_CONFIG"):
         return path or environ["PGOPS_CONFIG"]
     own = _own_directory(environ) or ""
-    places = [place for place in (own and f"{own}/pgops/pgops.yml", "/etc/pgops/pgops.yml") if place and _exists(place)]
+    places = [place for place in (own and f"{own}/pgops/pgops.yml", SYSTEM_FILE) if place and _exists(place)]
     if not places and environ.get("PATRONICTL_CONFIG_FILE"):
         return environ["PATRONICTL_CONFIG_FILE"]
     if own and _exists(f"{own}/patroni/patronictl.yaml"):
@@ -47,22 +48,23 @@ def _own_directory(environ: Mapping[str, str]) -> str | None:
 
 
 def _exists(path: str) -> bool:
+    """It is there, as far as this user may look: what may not be looked at is not passed over in silence."""
     try:
         os.stat(path)  # noqa: PTH116 - tells "not there" from "may not look"
     except PermissionError:
-        return False
+        return True
     except (OSError, ValueError):
         return False
     return True
 
 
 def _nothing_found(own: str) -> ConfigError:
-    places = [f"{own or '~/.config'}/pgops/pgops.yml", "/etc/pgops/pgops.yml", "PATRONICTL_CONFIG_FILE (not set)"]
+    places = [f"{own or '~/.config'}/pgops/pgops.yml", SYSTEM_FILE, "PATRONICTL_CONFIG_FILE (not set)"]
     places += [f"{own or '~/.config'}/patroni/patronictl.yaml", *DEBIAN_FILES]
     notes, hints = [], []
     for place in DEBIAN_FILES:
         if _exists(place):
-            notes.append(f"{place} is there, but this user may not read it")
+            notes.append(f"{place} may be there, but this user may not read it")
             hints.append("as postgres: sudo -u postgres pgops ...")
     others = _patroni_files()
     if others:

@@ -14,7 +14,7 @@ from pgops.config.nodes import Faults, Items, Node, Place, Scalar, Table, join_p
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MOST_NODES = 100_000
+_MOST_NODES = 20_000
 _DEEPEST = 40
 _STANDARD = "tag:yaml.org,2002:"
 
@@ -23,8 +23,11 @@ class _Stop(Exception):
     """The text cannot be read any further; the fault is noted."""
 
 
-def parse(text: bytes, source: str, faults: Faults) -> Node | None:
-    """The one document in `text`, or None when it is empty or not YAML (then `faults` says where and why)."""
+def parse(text: bytes, source: str, faults: Faults, repeated: Faults | None = None) -> Node | None:
+    """The one document in `text`, or None when it is empty or not YAML (then `faults` says where and why).
+
+    Of a key that is given twice the last counts, as in Patroni; `repeated` collects them for who does not want any.
+    """
     import yaml
 
     try:
@@ -34,24 +37,14 @@ def parse(text: bytes, source: str, faults: Faults) -> Node | None:
         return None
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
-        return _Composer(loader, source, faults).compose()
+        return _Composer(loader, source, faults, Faults() if repeated is None else repeated).compose()
     except yaml.YAMLError as error:
         faults.add(Place(source, _line(error, text)), "", f"not YAML: {_words(error)}")
     except _Stop:
         pass
-    except RecursionError:
-        faults.add(Place(source, 1), "", f"nested deeper than {_DEEPEST} levels")
     finally:
         loader.dispose()
     return None
-
-
-def parse_scalar_kind(text: str) -> str:
-    """What YAML takes this plain text for: `str`, `int`, `bool` and so on."""
-    import yaml
-
-    resolve: Any = yaml.resolver.Resolver().resolve
-    return str(resolve(yaml.ScalarNode, text, (True, False))).removeprefix(_STANDARD)
 
 
 def _line(error: Any, text: bytes) -> int:
@@ -73,7 +66,7 @@ def _words(error: Any) -> str:
 class _Composer:
     """Builds the tree from events. An alias is the anchored node itself: nothing is copied."""
 
-    def __init__(self, loader: Any, source: str, faults: Faults) -> None:
+    def __init__(self, loader: Any, source: str, faults: Faults, repeated: Faults) -> None:
         import yaml
 
         self._yaml = yaml
@@ -81,6 +74,7 @@ class _Composer:
         self._loader = loader
         self._source = source
         self._faults = faults
+        self._repeated = repeated
         self._anchors: dict[str, Node | None] = {}
         self._count = 0
 
@@ -169,11 +163,11 @@ class _Composer:
             value = self._node(next(events), events, join_path(path, key.text), depth + 1)
             if key.kind == "merge":
                 merged.append(value)
-            elif key.text in places:
+                continue
+            if key.text in places:
                 said = f"given twice; first at line {places[key.text].line}"
-                self._faults.add(place, join_path(path, key.text), said)
-            else:
-                entries[key.text], places[key.text] = value, place
+                self._repeated.add(place, join_path(path, key.text), said)
+            entries[key.text], places[key.text] = value, place
         for node in merged:
             self._take_in(node, entries, places, path)
         return Table(entries, places, self._place(event), path)
@@ -184,6 +178,10 @@ class _Composer:
             if not isinstance(table, Table):
                 self._faults.add(node.place, path, "<< needs a mapping, or a list of mappings")
                 continue
+            self._count += len(table.entries)  # aliases make many of a few
+            if self._count > _MOST_NODES:
+                self._faults.add(node.place, path, f"more than {_MOST_NODES} values")
+                raise _Stop
             for key, value in table.entries.items():
                 if key not in entries:
                     entries[key], places[key] = value, table.key_places[key]
