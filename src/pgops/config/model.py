@@ -140,6 +140,7 @@ class Thresholds:
     ready_wal_warning_count: int = 32
     ready_wal_critical_count: int = 256
     slot_retained_warning_bytes: int = 8 * 1024 * 1024 * 1024
+    slot_unread_warning_bytes: int = 256 * 1024 * 1024
     transaction_age_warning_s: float = 3600.0
     prepared_age_warning_s: float = 3600.0
     clock_skew_warning_s: float = 1.0
@@ -181,7 +182,7 @@ class ClusterConfig:
 
         Source: Patroni, patroni/dcs/__init__.py, client_path.
         """
-        return f"/{self.namespace.strip('/')}/{self.scope}/"
+        return "/" + "".join(f"{level}/" for level in (*self.namespace.split("/"), self.scope) if level)
 
 
 @dataclass(frozen=True)
