@@ -69,10 +69,12 @@ def _nothing_found(own: str) -> ConfigError:
     others = _patroni_files()
     if others:
         hints.append(f"pgops -c {printable(others[0])} ...")
-    why = f"looked for -c/--config (not given), PGOPS_CONFIG (not set), {', '.join(places)}"
+    places[:0] = ["-c/--config (not given)", "PGOPS_CONFIG (not set)"]
     hints += ["to practise: pgops lab up", _SMALLEST]
     return ConfigError(
-        "there is no configuration", why="\n".join([why, *notes]), next_step="\nor ".join(dict.fromkeys(hints))
+        "there is no configuration",
+        why="\n".join(["none of these is there:", *places, *notes]),
+        next_step="\nor ".join(dict.fromkeys(hints)),
     )
 
 

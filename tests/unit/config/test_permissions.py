@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import grp  # noqa: F401 - the child may not be able to read it any more
 import os
 import pwd
 import stat
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pgops.config.loader import load
+from pgops.errors import ConfigError
 from unit.config.texts import read, refusal, write
 
 _SECRET = "version: 1\nclusters: {a: {dcs: {kind: etcd3, endpoints: [h], password: pw}}}\n"
@@ -91,6 +94,8 @@ def test_a_world_readable_password_file_is_a_fault(tmp_path: Path) -> None:
 
 def _as_nobody(path: Path) -> str:
     """What loading says to a user who owns nothing; runs in a child, which drops root."""
+    with contextlib.suppress(ConfigError):
+        load(str(path), environ={})  # so that every module is imported while they can be read
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
