@@ -72,6 +72,8 @@ class SshHost:
         result = self._send(wrapped, argv, deadline, stdin)
         if through_sudo and user:
             sudo.check(result, argv, user)
+        if result.exit_code == 1 and result.stderr.startswith(f"runuser: user {user} does not exist"):
+            raise HostFault(f"there is no user {user} there; set become in pgops.yml")
         return result
 
     def close(self) -> None:
