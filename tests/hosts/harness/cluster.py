@@ -24,6 +24,7 @@ _CALM = """
 SELECT (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND replay_lsn >= pg_current_wal_flush_lsn()),
        (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready')
 """
+_WRITE = "SELECT pg_logical_emit_message(true, 'pgops-tests', 'a client writes')"
 _UNITS = ("etcd", "patroni", "haproxy")
 
 
@@ -67,9 +68,12 @@ class PatroniCluster:
         """Take the sudoers lines away."""
         (self.hosts[name].root / SUDOERS.lstrip("/")).unlink()
 
-    def pgops_yml(self, path: Path, *, login: str = HOST_USER) -> Path:
-        """Write the operator's pgops.yml, with `login` (`HOST_USER` or root) on the hosts; gives the path."""
-        path.write_text(render(self.plan, self.hosts.operator.ssh_config, login, MONITOR_ROLE))
+    def pgops_yml(self, path: Path, *, login: str = HOST_USER, addresses: bool = False) -> Path:
+        """Write the operator's pgops.yml, with `login` (`HOST_USER` or root) on the hosts; gives the path.
+
+        `addresses` writes the members' own addresses down, which else only their keys in the DCS tell.
+        """
+        path.write_text(render(self.plan, self.hosts.operator.ssh_config, login, MONITOR_ROLE, addresses=addresses))
         path.chmod(0o600)
         if login == HOST_USER:
             self.hosts.operator.hand_over(path)
@@ -111,7 +115,10 @@ class PatroniCluster:
         return self._wait(find, timeout_s, f"no host beside {name} became primary")
 
     def wait_until_well(self, timeout_s: float = 120.0) -> str:
-        """Wait for one primary, to which all others stream without lag, with nothing left to archive; gives its name."""
+        """Wait for one primary, to which all others stream without lag, nothing left to archive, and every etcd well.
+
+        Gives the primary's name. Raises `HarnessFault`.
+        """
 
         def find() -> str | None:
             primaries = self.primaries()
@@ -120,8 +127,12 @@ class PatroniCluster:
             leader = self.hosts[primaries[0]]
             seen = leader.run(["psql", "-AtXF ", "-c", _CALM], user="postgres").stdout.split()
             calm = seen == [str(len(self.hosts.names) - 1), "0"]
-            told = [self.status(name) for name in self.hosts.names]
-            return primaries[0] if calm and all(reply and reply.get("state") == "running" for reply in told) else None
+            if not calm:
+                # A rewound replica is consistent at the primary's insert position, which may lie behind its last record:
+                # with no client writing, the next record could be minutes away.
+                leader.run(["psql", "-qXc", _WRITE], user="postgres")
+            ready = calm and all(self._serves(name) for name in self.hosts.names)
+            return primaries[0] if ready else None
 
         return self._wait(find, timeout_s, "the cluster did not become well")
 
@@ -152,6 +163,12 @@ class PatroniCluster:
             if machine.is_on:
                 parts.append(f"--- {name}\n{_journal(machine)}")
         return "\n".join(parts)
+
+    def _serves(self, name: str) -> bool:
+        """Whether Patroni and etcd on this host both say that they are ready."""
+        address = self.plan.addresses[name]
+        urls = (f"http://{address}:8008/readiness", f"http://{address}:2379/health")
+        return self.hosts[name].run(["curl", "-sf", "--max-time", "2", "--fail-early", *urls]).ok
 
     def _wait(self, find: Callable[[], T | None], timeout_s: float, otherwise: str) -> T:
         deadline = time.monotonic() + timeout_s

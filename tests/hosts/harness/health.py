@@ -11,6 +11,7 @@ from typing import Any
 from hosts.harness.command import HarnessFault
 from hosts.harness.operator import Operator
 
+_BAD = ("critical", "unknown", "warning")
 PGOPS = Path(sys.executable).with_name("pgops")
 
 
@@ -21,6 +22,12 @@ class Seen:
     exit_code: int
     duration_s: float
     report: dict[str, Any]
+
+    @property
+    def faults(self) -> str:
+        """All that is critical, unknown or a warning, one a line; empty when there is nothing."""
+        found = (f"{verdict} {line}" for verdict in _BAD for line in self.texts(verdict).splitlines())
+        return "\n".join(found)
 
     def findings(self, verdict: str) -> list[dict[str, Any]]:
         """The findings with this verdict."""

@@ -9,16 +9,20 @@ import yaml
 from hosts.harness.guide import SCOPE, STANZA, Plan
 
 
-def render(plan: Plan, ssh_config: Path, login: str, monitor_role: str) -> str:
-    """The text of pgops.yml: everything is reached over the network or by SSH as `login`."""
+def render(plan: Plan, ssh_config: Path, login: str, monitor_role: str, *, addresses: bool) -> str:
+    """The text of pgops.yml: everything is reached over the network or by SSH as `login`.
+
+    `addresses` writes each member's SQL and REST address down; without, only its key in the DCS tells them.
+    """
     hosts = {
         name: {
             "ssh": {"destination": name, "user": login, "config_file": str(ssh_config)},
             "become": "postgres",
             "data_dir": plan.data_dir,
             "bin_dir": plan.bin_dir,
+            **({"sql_host": address, "rest_url": f"http://{address}:8008"} if addresses else {}),
         }
-        for name in plan.addresses
+        for name, address in plan.addresses.items()
     }
     proxies = {
         f"haproxy-{name}": {
