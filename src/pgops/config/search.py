@@ -27,10 +27,12 @@ def find(path: str | None, environ: Mapping[str, str]) -> str | None:
     if path or environ.get("PGOPS_CONFIG"):
         return path or environ["PGOPS_CONFIG"]
     own = _own_directory(environ) or ""
-    places = [place for place in (own and f"{own}/pgops/pgops.yml", SYSTEM_FILE) if place and _exists(place)]
+    # a home that is closed to us is not ours: some sudo keep the caller's HOME
+    places = [f"{own}/pgops/pgops.yml"] if own and os.path.exists(f"{own}/pgops/pgops.yml") else []  # noqa: PTH110
+    places += [SYSTEM_FILE] if _exists(SYSTEM_FILE) else []
     if not places and environ.get("PATRONICTL_CONFIG_FILE"):
         return environ["PATRONICTL_CONFIG_FILE"]
-    if own and _exists(f"{own}/patroni/patronictl.yaml"):
+    if own and os.path.exists(f"{own}/patroni/patronictl.yaml"):  # noqa: PTH110 - as above
         places.append(f"{own}/patroni/patronictl.yaml")
     places += [place for place in DEBIAN_FILES if os.access(place, os.R_OK)]
     if places or environ.get("PATRONI_CONFIGURATION") or environ.get("PATRONI_SCOPE"):
@@ -73,7 +75,7 @@ def _nothing_found(own: str) -> ConfigError:
     hints += ["to practise: pgops lab up", _SMALLEST]
     return ConfigError(
         "there is no configuration",
-        why="\n".join(["none of these is there:", *places, *notes]),
+        why="\n".join(["none of these can be read:", *places, *notes]),
         next_step="\nor ".join(dict.fromkeys(hints)),
     )
 
