@@ -91,23 +91,33 @@ def count_rows(lab: Lab, member: Member) -> int:
 
 def is_primary(lab: Lab, member: Member) -> bool:
     """Whether this member's PostgreSQL takes writes; False also when it does not answer."""
+    return _in_recovery(lab, member) == "f"
+
+
+def is_replica(lab: Lab, member: Member) -> bool:
+    """Whether this member's PostgreSQL answers as a read-only one; False also when it does not answer."""
+    return _in_recovery(lab, member) == "t"
+
+
+def _in_recovery(lab: Lab, member: Member) -> str | None:
     try:
-        return probes.sql(lab, member, "SELECT NOT pg_is_in_recovery()", timeout_s=6) == [["t"]]
+        return probes.sql(lab, member, "SELECT pg_is_in_recovery()", timeout_s=6)[0][0]
     except PgopsError:
-        return False
+        return None
 
 
 def wait_for_other_leader(lab: Lab, old: Member, *, timeout_s: float = 75) -> Member:
-    """Wait until a member other than `old` holds the lock and takes writes; gives it."""
+    """Wait until a member other than `old` holds the lock, takes writes, and is followed by the rest; gives it."""
+    others = [member for member in lab.members if member != old]
 
     def other() -> Member | None:
-        found = next(
-            (each for each in lab.members if each != old and probes.rest(lab, each, "primary", timeout_s=2)[0] == 200),
-            None,
-        )
+        found = next((each for each in others if probes.rest(lab, each, "primary", timeout_s=2)[0] == 200), None)
         return found if found is not None and is_primary(lab, found) else None
 
-    return wait_for(f"another member than {old.name} leads", other, timeout_s=timeout_s, lab=lab)
+    new = wait_for(f"another member than {old.name} leads", other, timeout_s=timeout_s, lab=lab)
+    rest = {member.name for member in others} - {new.name}
+    wait_for(f"the others follow {new.name}", lambda: rest <= probes.streaming_from(lab, new), timeout_s=60, lab=lab)
+    return new
 
 
 def unmount(member: Member) -> None:

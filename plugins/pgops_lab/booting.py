@@ -101,16 +101,24 @@ def wait_for_replicas(lab: Lab, expected: frozenset[str], *, timeout_s: float = 
     wait_for("every replica streams", stream, timeout_s=timeout_s, lab=lab, program=f"patroni-{missing}")
 
 
-def wait_for_proxy(lab: Lab) -> None:
-    """Wait until HAProxy leads to the primary."""
+def wait_for_members(lab: Lab, expected: frozenset[str]) -> None:
+    """Wait until every expected member's Patroni says that it is well, and HAProxy has seen it so."""
 
-    def answers() -> bool:
-        try:
-            return probes.sql(lab, (lab.proxy_address, 5000), "SELECT NOT pg_is_in_recovery()") == [["t"]]
-        except PgopsError:
+    def well() -> bool:
+        first = probes.leader(lab)
+        if first is None or first.name not in expected:
             return False
+        others = expected - {first.name}
+        if {member.name for member in probes.replicas(lab)} != others:
+            return False
+        ups = probes.proxy_ups(lab)
+        return (
+            expected <= ups.get("all", frozenset())
+            and {first.name} == ups.get("primary", frozenset()) & expected
+            and others <= ups.get("replicas", frozenset())
+        )
 
-    wait_for("HAProxy leads to the primary", answers, timeout_s=20, lab=lab, program="haproxy")
+    wait_for("every member is well and in HAProxy's rotation", well, timeout_s=30, lab=lab, program="haproxy")
 
 
 class Progress:

@@ -35,7 +35,7 @@ def heal(lab: Lab, tell: Callable[[str], None]) -> None:
     if not repository.backups(lab, leader):
         tell("taking a full backup")
         repository.backrest(lab, leader, "--type=full", "backup")
-    booting.wait_for_proxy(lab)
+    booting.wait_for_members(lab, frozenset(member.name for member in lab.members))
 
 
 def wait_for_archive(lab: Lab, leader: Member, *, timeout_s: float = 75) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from pgops.errors import PgopsError
 from pgops.hosts.process import run
 from pgops_lab import passwords, programs
-from pgops_lab.lab import POSTGRES, Lab, Member
+from pgops_lab.lab import POSTGRES, STATS, Lab, Member
 
 SEPARATOR = "\x1f"
 
@@ -66,15 +66,29 @@ def replicas(lab: Lab) -> tuple[Member, ...]:
 
 
 def streaming(lab: Lab) -> frozenset[str]:
-    """The names of the members that stream from the leader, as the leader's PostgreSQL sees it."""
+    """The names of the members that stream from the leader."""
     first = leader(lab)
-    if first is None:
-        return frozenset()
+    return frozenset() if first is None else streaming_from(lab, first)
+
+
+def streaming_from(lab: Lab, member: Member) -> frozenset[str]:
+    """The names of the members that stream from `member`, as its PostgreSQL sees it."""
     try:
-        rows = sql(lab, first, "SELECT application_name FROM pg_stat_replication WHERE state = 'streaming'")
+        rows = sql(lab, member, "SELECT application_name FROM pg_stat_replication WHERE state = 'streaming'")
     except PgopsError:
         return frozenset()
     return frozenset(row[0] for row in rows)
+
+
+def proxy_ups(lab: Lab) -> dict[str, frozenset[str]]:
+    """The servers that HAProxy holds for up, by section. Source: HAProxy management guide, CSV format."""
+    status, text = _ask(f"http://{lab.proxy_address}:{STATS}/;csv", "GET", None, {}, 3)
+    rows = [line.split(",") for line in str(text).splitlines()[1:]] if status == 200 else []
+    ups: dict[str, set[str]] = {}
+    for row in rows:
+        if len(row) > 17 and row[17].startswith(("UP", "no check")):
+            ups.setdefault(row[0], set()).add(row[1])
+    return {section: frozenset(servers) for section, servers in ups.items()}
 
 
 def sql(

@@ -80,7 +80,6 @@ def _complete(lab: Lab, progress: Progress) -> bool:
     progress(f"{leader.name} leads")
     repository.ensure_stanza(lab, leader)
     backed_up = _back_up_while(lab, progress)
-    booting.wait_for_proxy(lab)
     return bool(started) or backed_up
 
 
@@ -129,6 +128,7 @@ def _back_up_while(lab: Lab, progress: Progress) -> bool:
     booting.wait_for_replicas(lab, expected)
     if len(expected) > 1:
         progress(f"{', '.join(sorted(expected - {leader.name}))} stream from {leader.name}")
+    booting.wait_for_members(lab, expected)
     if needed:
         worker.join()
     if faults:

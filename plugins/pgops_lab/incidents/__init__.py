@@ -58,7 +58,7 @@ def break_incident(lab: Lab, name: str, *, node: str | None = None, tell: Tell) 
     record.add(lab, name, node, {})
     try:
         caused = incident.cause(scene)
-    except ConfigError:
+    except (ConfigError, Refused):  # said before anything was done
         record.remove(lab, name)
         raise
     record.add(lab, name, caused.member, caused.facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 import shutil
 from typing import Any
 
@@ -109,16 +110,21 @@ def _lose_all(scene: Scene) -> Caused:
         shutil.rmtree(member.etcd_dir, ignore_errors=True)
     if leader is not None:
         scene.tell(f"etcd is gone; {leader.name} steps down as soon as it cannot keep its lock")
-        wait_for(f"{leader.name} has stepped down", lambda: not acts.is_primary(lab, leader), timeout_s=60, lab=lab)
+        wait_for(f"{leader.name} has stepped down", lambda: acts.is_replica(lab, leader), timeout_s=60, lab=lab)
     return Caused("etcd is dead everywhere and its data is gone; no member takes writes.")
 
 
 def _bring_back(scene: Scene) -> None:
     """A new, empty etcd at the same addresses; the Patronis, which all run, fill it anew and choose a leader."""
     lab = scene.lab
+    generation = secrets.token_hex(4)
+    for member in lab.members:
+        acts.kill(lab, f"etcd-{member.name}", "made anew")
+        shutil.rmtree(member.etcd_dir, ignore_errors=True)
+        write(member.etcd_config, render_etcd(lab, member, generation=generation), user=lab.user)
     for member in lab.members:
         holds.release(lab, f"etcd-{member.name}")
-    booting.start_dead(lab, tuple(name for name in lab.programs if name.startswith("etcd-")), scene.tell)
+        supervisor.start(lab, f"etcd-{member.name}")
     booting.wait_for_etcd(lab)
 
 

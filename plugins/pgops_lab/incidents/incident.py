@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pgops.errors import ConfigError, PgopsError
+from pgops.errors import ConfigError, Refused
 from pgops_lab import probes
 from pgops_lab.lab import Lab, Member
 
@@ -27,7 +27,7 @@ class Scene:
 
     def leader(self) -> Member:
         """The leader; `ConfigError` when the caller chose another member for what only a leader can suffer."""
-        leader = probes.require_leader(self.lab)
+        leader = self._leader()
         if self.node not in (None, leader):
             raise ConfigError("this incident is the leader's", where=f"--node {self.node.name}", why=_leads(leader))
         return leader
@@ -35,18 +35,25 @@ class Scene:
     def replica(self) -> Member:
         """The chosen replica, else the last one that runs."""
         if self.lab.size < 2:
-            raise PgopsError("this incident needs a replica", why=f"the lab {self.lab.name} has one member")
-        leader = probes.require_leader(self.lab)
+            raise Refused("this incident needs a replica", why=f"the lab {self.lab.name} has one member")
+        leader = self._leader()
         if self.node == leader:
             raise ConfigError("this incident is a replica's", where=f"--node {leader.name}", why=_leads(leader))
         if self.node is not None:
             return self.node
         found = probes.replicas(self.lab)
         if not found:
-            raise PgopsError(
-                "this incident needs a running replica", next_step=f"pgops lab mend --name {self.lab.name}"
-            )
+            raise Refused("this incident needs a running replica", next_step=f"pgops lab mend --name {self.lab.name}")
         return found[-1]
+
+    def _leader(self) -> Member:
+        leader = probes.leader(self.lab)
+        if leader is None:
+            raise Refused(
+                f"the lab {self.lab.name} has no leader, which this incident needs",
+                next_step=f"pgops lab mend --name {self.lab.name}",
+            )
+        return leader
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,8 @@ class Incident:
 
     `summary` says what it is and `look_at` what one should see. `undo` prepares the way for the healing that always
     follows it (holds released, dead programs started, replicas that do not stream cloned anew), None when that is all
-    there is to do; it must work also when `cause` was cut off. `needs_root`: it mounts a file system. `members` is the least size of a lab for it.
+    there is to do; it must work also when `cause` was cut off. `needs_root`: it mounts a file system. `members` is
+    the least size of a lab for it.
     """
 
     name: str

@@ -19,7 +19,8 @@ SEGMENTS = 6
 
 
 def _leave_behind(scene: Scene) -> Caused:
-    lab, leader, replica = scene.lab, probes.require_leader(scene.lab), scene.replica()
+    lab, replica = scene.lab, scene.replica()
+    leader = probes.require_leader(lab)
     program = f"patroni-{replica.name}"
     holds.hold(lab, program, "lab break replica-behind")
     supervisor.stop(lab, program)
