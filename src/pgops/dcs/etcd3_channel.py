@@ -37,6 +37,8 @@ _MEANINGS = (
     ("Connection refused", "connection refused"),
     ("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not trusted; set dcs.tls.ca_file to its CA"),
     ("Peer name", "the server's certificate is for another name; use a name in dcs.endpoints that it holds"),
+    # Under TLS 1.3 a refused client shows only at the first read.
+    ("Unwrap failed", "TLS was broken off; a client certificate may be wanted (dcs.tls.cert_file, dcs.tls.key_file)"),
     ("andshake failed", "TLS failed; is the URL http, or a client certificate wanted (dcs.tls.cert_file)?"),
     ("larger than max", f"more than {LIMIT_BYTES // 1024 // 1024} MiB in one answer"),
 )
@@ -164,6 +166,8 @@ class Channel:
                     # gRPC's name for the time that one attempt to connect may take.
                     grpc_options=[*_OPTIONS, ("grpc.min_reconnect_backoff_ms", int(self._timeout_s * 1000))],
                 )
+                # The token goes as metadata too; as call credentials gRPC refuses it on a channel without TLS.
+                self._client.call_credentials = None
             return self._client
 
     def _explain(self, error: BaseException) -> str:

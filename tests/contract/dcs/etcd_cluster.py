@@ -53,7 +53,7 @@ class EtcdCluster:
     def start_member(self, number: int, *flags: str) -> None:
         peers = ",".join(f"m{n}=http://{self.address(n)}:2380" for n in range(1, self.size + 1))
         argv = [
-            *("etcd", "--name", f"m{number}", "--data-dir", str(self.home / f"m{number}")),
+            *(ETCD or "", "--name", f"m{number}", "--data-dir", str(self.home / f"m{number}")),
             *("--listen-client-urls", self.url(number), "--advertise-client-urls", self.url(number)),
             *("--listen-peer-urls", f"http://{self.address(number)}:2380"),
             *("--initial-advertise-peer-urls", f"http://{self.address(number)}:2380"),
@@ -70,7 +70,7 @@ class EtcdCluster:
     def ctl(self, *argv: str, stdin: bytes | None = None, api: int = 3, number: int = 1, check: bool = True) -> str:
         endpoints = self.url(number)
         done = subprocess.run(
-            ["etcdctl", "--endpoints", endpoints, *(self.ctl_flags if api == 3 else ()), *argv],
+            [ETCDCTL or "", "--endpoints", endpoints, *(self.ctl_flags if api == 3 else ()), *argv],
             env={**os.environ, "ETCDCTL_API": str(api)},
             input=stdin,
             capture_output=True,

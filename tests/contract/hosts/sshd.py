@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin")
+KEYGEN = shutil.which("ssh-keygen")
 
 _numbers = count(1)
 
@@ -50,7 +51,7 @@ class Sshd:
         self.home.chmod(0o755)
         for name in ("host_key", "user_key", "other_key"):
             subprocess.run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.home / name)], check=True, timeout=20
+                [KEYGEN or "", "-q", "-t", "ed25519", "-N", "", "-f", str(self.home / name)], check=True, timeout=20
             )
         shutil.copy(self.home / "user_key.pub", self.home / "authorized_keys")
         (self.home / "authorized_keys").chmod(0o644)

@@ -202,6 +202,8 @@ def test_a_plain_operator_becomes_by_sudo_what_its_line_allows(sshd: Sshd, opera
     mark = f"66.{os.getpid()}"
     assert host.run(["/usr/bin/sleep", mark], become=True, timeout_s=0.7).exit_code is None
     time.sleep(3.5)
-    still = subprocess.run(["pgrep", "-f", f"^/usr/bin/sleep {mark}"], check=False, timeout=20, capture_output=True)
+    still = subprocess.run(
+        [shutil.which("pgrep") or "", "-f", f"^/usr/bin/sleep {mark}"], check=False, timeout=20, capture_output=True
+    )
     assert still.returncode == 1, "the command still runs there"
     host.close()
