@@ -7,4 +7,5 @@ tests/setup.sh lab dev
 .venv/bin/ruff format --check src plugins tests
 .venv/bin/mypy
 .venv/bin/pgops lab prepare --patroni all
-exec .venv/bin/python -m pytest "$@"
+# Two at a time: the incidents run on two labs side by side.
+exec .venv/bin/python -m pytest -n 2 --dist loadgroup "$@"

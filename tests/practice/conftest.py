@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pgops.hosts.process import CommandResult, run
 
 PGOPS = str(Path(sys.executable).parent / "pgops")
@@ -43,9 +44,9 @@ class LabUnderTest:
         return result.exit_code, cluster
 
 
-def bring_up(name: str, *options: str) -> LabUnderTest:
-    """Bring a lab of this name up, fresh."""
-    run([PGOPS, "lab", "down", "--name", name], timeout_s=120)
+def bring_up(stem: str, *options: str) -> LabUnderTest:
+    """Bring a fresh lab up. Its name is this process's own: another run of the tests may be under way."""
+    name = f"{stem}-{os.getpid()}"
     result = run([PGOPS, "lab", "up", "--name", name, *options], timeout_s=300)
     assert result.exit_code == 0, f"{result.stdout}\n{result.stderr}"
     shown = run([PGOPS, "lab", "path", "--name", name], timeout_s=30)
@@ -57,6 +58,6 @@ def labs() -> Iterator[dict[str, LabUnderTest]]:
     """Labs by name, brought up at first use by `lab_named`; all are taken down at the end."""
     running: dict[str, LabUnderTest] = {}
     yield running
-    for name in running:
-        result = run([PGOPS, "lab", "down", "--name", name], timeout_s=120)
+    for lab in running.values():
+        result = run([PGOPS, "lab", "down", "--name", lab.name], timeout_s=120)
         assert result.exit_code == 0, result.stderr

@@ -217,7 +217,7 @@ def find_faults(snapshot: Snapshot) -> Iterator[Finding]:
     """What pgops was told, and what Patroni's keys hold, can be understood."""
     keys = known(snapshot.keys)
     for text in snapshot.warnings:
-        yield warning(text, next_step="chmod it to 0600 or 0640 and give it to the user that runs Patroni")
+        yield warning(text, next_step="correct it there; man pgops.yml says what each part needs")
     for fault in keys.faults if keys else ():
         yield unknown(
             f"a key in the DCS could not be understood: {fault}", next_step="read that key by hand before acting"
