@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 from urllib.parse import quote
 
 from pgops.clients.http import HttpAnswer, HttpClient, HttpFault, parse_json
@@ -44,7 +44,7 @@ class _Listed:
     client_urls: tuple[str, ...]
 
 
-_Report = Union[_Self, Verdict, Metrics]  # noqa: UP007 - an alias evaluated at run time on Python 3.10
+_Report = _Self | Verdict | Metrics
 
 
 class Etcd2Dcs:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import Union
 
 from pgops.clients.http import HttpClient
 from pgops.config.model import DcsConfig
@@ -16,7 +15,7 @@ from pgops.dcs.etcd_http import Metrics, Verdict, read_metrics, read_verdict
 from pgops.dcs.race import Asked, first_answer
 from pgops.readings import Known, Reading, Unknown
 
-_Report = Union[MemberStatus, Verdict, Metrics]  # noqa: UP007 - an alias evaluated at run time on Python 3.10
+_Report = MemberStatus | Verdict | Metrics
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ ours to open, and on other hosts, `supervisorctl` is run. Source: supervisor doc
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from pgops.config.model import ServiceConfig
 from pgops.hosts.host import Host, HostFault
@@ -17,13 +19,19 @@ from pgops.services import ServiceState
 
 DEFAULT_CONFIG = "/etc/supervisor/supervisord.conf"
 
+Processes = dict[str, tuple[str, int | None]]
+"""Program -> (state, pid)."""
+
 _LINE = re.compile(r"^(?P<name>\S+)\s+(?P<state>[A-Z]+)\b(?:\s+pid (?P<pid>\d+),)?")
 _STATUS_CODES = (0, 3)
 """supervisorctl ends with 3 when a program is not running."""
 
 
 class SupervisorServices:
-    """Reads the states of programs; `group:name` names one in a group."""
+    """Reads the states of programs; `group:name` names one in a group.
+
+    A program is held by a file of its name in the directory `hold` beside supervisord.conf, which its start script heeds.
+    """
 
     def __init__(self, config: ServiceConfig) -> None:
         self._file = config.manager_config or DEFAULT_CONFIG
@@ -32,21 +40,40 @@ class SupervisorServices:
         """See `pgops.services.ServiceManager`. A program that does not exist has the state `not-found`."""
         if not names:
             return ()
-        if isinstance(host, LocalHost):
-            from pgops.services.supervisord_socket import NotOurs, ask_processes
+        processes = self._ask_socket(timeout_s) if isinstance(host, LocalHost) else None
+        if processes is None:
+            processes = self._ask_supervisorctl(host, timeout_s)
+        held = self._list_holds(host, timeout_s)
+        return tuple(_state(role, unit, processes, held) for role, unit in names)
 
-            try:
-                return _pick(ask_processes(self._file, timeout_s=timeout_s), names)
-            except NotOurs:
-                pass  # another user's supervisord: as that user then
-        argv = ["supervisorctl", "-c", self._file, "status"]
-        answer = host.run(argv, become=True, timeout_s=timeout_s)
+    def _ask_socket(self, timeout_s: float) -> Processes | None:
+        """None: the socket is not ours to open."""
+        from pgops.services.supervisord_socket import NotOurs, ask_processes
+
+        try:
+            return ask_processes(self._file, timeout_s=timeout_s)
+        except NotOurs:
+            return None
+
+    def _ask_supervisorctl(self, host: Host, timeout_s: float) -> Processes:
+        answer = host.run(["supervisorctl", "-c", self._file, "status"], become=True, timeout_s=timeout_s)
         if answer.exit_code not in _STATUS_CODES or answer.truncated:
             raise HostFault(f"supervisorctl: {printable(answer.fault)}")
-        return _pick(parse_status(answer.stdout), names)
+        return parse_status(answer.stdout)
+
+    def _list_holds(self, host: Host, timeout_s: float) -> frozenset[str]:
+        directory = f"{self._file.rpartition('/')[0]}/hold"
+        if isinstance(host, LocalHost):
+            with suppress(PermissionError):
+                try:
+                    return frozenset(path.name for path in Path(directory).iterdir())
+                except (FileNotFoundError, NotADirectoryError):
+                    return frozenset()
+        argv = ["find", directory, "-maxdepth", "1", "-type", "f", "-printf", "%f\\n"]
+        return frozenset(host.run(argv, become=True, timeout_s=timeout_s).stdout.splitlines())
 
 
-def parse_status(output: str) -> dict[str, tuple[str, int | None]]:
+def parse_status(output: str) -> Processes:
     """The output of `supervisorctl status`: program -> (state, pid)."""
     found = {}
     for line in output.splitlines():
@@ -56,12 +83,7 @@ def parse_status(output: str) -> dict[str, tuple[str, int | None]]:
     return found
 
 
-def _pick(
-    processes: Mapping[str, tuple[str, int | None]], names: Sequence[tuple[str, str]]
-) -> tuple[ServiceState, ...]:
-    states = []
-    for role, unit in names:
-        state, pid = processes.get(unit, ("not-found", None))
-        running = state in ("RUNNING", "STARTING", "STOPPING")
-        states.append(ServiceState(role, unit, running=running, state=state, pid=pid if running else None))
-    return tuple(states)
+def _state(role: str, unit: str, processes: Processes, held: frozenset[str]) -> ServiceState:
+    state, pid = processes.get(unit, ("not-found", None))
+    running = state in ("RUNNING", "STARTING", "STOPPING")
+    return ServiceState(role, unit, running=running, state=state, pid=pid if running else None, held=unit in held)

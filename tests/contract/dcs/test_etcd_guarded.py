@@ -163,7 +163,7 @@ def test_a_member_that_never_started_and_one_that_only_knows_itself_locally(kind
         cluster.start()
         cluster.ctl("member", "add", "m2", f"--peer-urls=http://{cluster.address(2)}:2380")
         members = open_dcs(kind, cluster).health().members
-        assert [(item.name, item.started, item.healthy) for item in members][0] == ("", False, False)
+        assert (members[0].name, members[0].started, members[0].healthy) == ("", False, False)
         # Its advertised URL leads nowhere from elsewhere; it was found by its own id at the configured endpoint.
         assert members[1].name == "m1" and members[1].version
     finally:

@@ -1,0 +1,114 @@
+"""What `systemctl show` prints, as recorded on Debian 12 (systemd 252), read as service states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from pgops.config.model import ServiceConfig
+from pgops.hosts.host import HostFault
+from pgops.hosts.process import CommandResult
+from pgops.services.systemd import SystemdServices, parse_states
+
+NAMES = (("patroni", "patroni"), ("etcd", "etcd"), ("haproxy", "haproxy"), ("pgbouncer", "pgbouncer"))
+
+OUTPUT = """\
+MainPID=812
+Id=patroni.service
+LoadState=loaded
+ActiveState=active
+SubState=running
+UnitFileState=enabled
+DropInPaths=/etc/systemd/system/patroni.service.d/10-site.conf /etc/systemd/system/patroni.service.d/50-pgops-hold.conf
+
+MainPID=0
+Id=etcd.service
+LoadState=loaded
+ActiveState=failed
+SubState=failed
+UnitFileState=disabled
+
+MainPID=0
+Id=haproxy.service
+LoadState=not-found
+ActiveState=inactive
+SubState=dead
+UnitFileState=
+DropInPaths=
+
+MainPID=0
+Id=pgbouncer.service
+LoadState=masked
+ActiveState=inactive
+SubState=dead
+UnitFileState=masked
+"""
+
+
+class RecordedHost:
+    """Answers every command with one recorded result."""
+
+    name = "n1"
+
+    def __init__(self, exit_code: int, stdout: str, stderr: str = "") -> None:
+        self.asked: list[tuple[str, ...]] = []
+        self._said = (exit_code, stdout, stderr)
+
+    def run(
+        self, argv: Sequence[str], *, become: bool = False, timeout_s: float | None = None, stdin: bytes | None = None
+    ) -> CommandResult:
+        assert not become, "reading unit states needs no right"
+        self.asked.append(tuple(argv))
+        exit_code, stdout, stderr = self._said
+        return CommandResult(tuple(argv), exit_code, stdout, stderr, 0.01)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def test_one_command_tells_all_units() -> None:
+    host = RecordedHost(0, OUTPUT)
+    patroni, etcd, haproxy, pgbouncer = SystemdServices(ServiceConfig()).states(host, NAMES, timeout_s=5)
+    assert len(host.asked) == 1
+    assert host.asked[0][-4:] == ("patroni.service", "etcd.service", "haproxy.service", "pgbouncer.service")
+    assert "--" in host.asked[0]
+    assert (patroni.running, patroni.state, patroni.enabled, patroni.pid, patroni.held) == (
+        True,
+        "active",
+        True,
+        812,
+        True,
+    )
+    assert (etcd.running, etcd.state, etcd.enabled, etcd.pid, etcd.held) == (False, "failed", False, None, False)
+    assert (haproxy.running, haproxy.state, haproxy.enabled) == (False, "not-found", None)
+    assert (pgbouncer.state, pgbouncer.enabled) == ("masked", False)
+
+
+@pytest.mark.parametrize(
+    "output", ["", "garbage", OUTPUT.replace("ActiveState=failed\n", ""), OUTPUT + "\nId=x.service\n"]
+)
+def test_output_of_another_shape_is_a_fault(output: str) -> None:
+    with pytest.raises(HostFault, match="not the properties"):
+        parse_states(output, NAMES)
+
+
+def test_a_machine_without_systemd_says_so() -> None:
+    said = "System has not been booted with systemd as init system (PID 1). Can't operate."
+    with pytest.raises(HostFault, match="has not been booted with systemd"):
+        SystemdServices(ServiceConfig()).states(RecordedHost(1, "", said), NAMES, timeout_s=5)
+
+
+@pytest.mark.parametrize("unit", ["pat*", "a?b", "a[b]", ""])
+def test_a_pattern_is_no_unit_name(unit: str) -> None:
+    host = RecordedHost(0, OUTPUT)
+    with pytest.raises(HostFault, match="is not a unit name"):
+        SystemdServices(ServiceConfig()).states(host, (("patroni", unit),), timeout_s=5)
+    assert host.asked == []
+
+
+def test_instances_and_other_unit_kinds_keep_their_name() -> None:
+    host = RecordedHost(0, OUTPUT.partition("\n\n")[0])
+    SystemdServices(ServiceConfig()).states(host, (("patroni", "patroni@15-main"),), timeout_s=5)
+    SystemdServices(ServiceConfig()).states(host, (("patroni", "patroni.target"),), timeout_s=5)
+    assert [argv[-1] for argv in host.asked] == ["patroni@15-main.service", "patroni.target"]
