@@ -45,3 +45,17 @@ def log_tail(lab: Lab, program: str, lines: int = 5) -> str | None:
     except OSError:
         return None
     return "\n".join(line[:240] for line in text.splitlines()[-lines:]) or None
+
+
+class LogReader:
+    """What a program writes to its log from now on."""
+
+    def __init__(self, lab: Lab, program: str) -> None:
+        self._path = lab.log_dir / f"{program}.log"
+        self._start = self._path.stat().st_size if self._path.exists() else 0
+
+    def says(self, words: str) -> bool:
+        """Whether `words` were written since."""
+        with self._path.open("rb") as stream:
+            stream.seek(self._start)
+            return words.encode() in stream.read()

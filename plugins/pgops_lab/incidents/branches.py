@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from pgops.errors import PgopsError
 from pgops_lab import acts, booting, healing, holds, probes, supervisor
 from pgops_lab.configs.patroni import LOOP_WAIT_S
@@ -12,6 +14,8 @@ from pgops_lab.programs import check_run
 from pgops_lab.waiting import wait_for
 
 REASON = "lab break same-timeline"
+AHEAD_BYTES = 12 * 1024 * 1024
+"""How far into a WAL file of 16 MiB the member that diverged has come."""
 
 
 def _diverge(scene: Scene) -> Caused:
@@ -26,8 +30,8 @@ def _diverge(scene: Scene) -> Caused:
     if scene.node in (winner, loser):
         winner, loser = (loser, winner) if scene.node == winner else (winner, loser)
     booting.wait_for_replicas(lab, frozenset(member.name for member in lab.members))
-    others = [member for member in lab.members if member != old]
-    for member in others:
+    _quieten(lab, old)
+    for member in [member for member in lab.members if member != old]:
         acts.kill(lab, f"patroni-{member.name}", REASON)
     holds.hold(lab, f"patroni-{old.name}", REASON)
     supervisor.stop(lab, f"patroni-{old.name}")
@@ -36,8 +40,9 @@ def _diverge(scene: Scene) -> Caused:
     try:
         _promote(lab, winner)
         _promote(lab, loser)
-        finished = _write_branch(lab, winner, rows=50, more=10)
-        _write_branch(lab, loser, rows=2000, more=9000)
+        finished = _write_branch(lab, winner, 25)
+        _write_branch(lab, loser, 1000)
+        _run_ahead(lab, loser)
         _rejoin(scene, winner, loser)
     finally:
         open_archive(lab)
@@ -45,7 +50,10 @@ def _diverge(scene: Scene) -> Caused:
         holds.release(lab, f"patroni-{member.name}")
     booting.start_dead(lab, lab.programs, scene.tell)
     booting.wait_for_replicas(lab, frozenset(member.name for member in lab.members))
+    _wake_archiver(lab, winner)
     healing.wait_until_archived(lab, winner, finished)
+    if loser.name not in probes.streaming_from(lab, winner):
+        raise PgopsError(f"{loser.name} does not stream any more", where=str(lab.log_dir))
     numbers = {member.name: acts.count_rows(lab, member) for member in (winner, loser)}
     if numbers[winner.name] == numbers[loser.name]:
         raise PgopsError("the two branches came out equal", why=f"{numbers}")
@@ -62,14 +70,36 @@ def _promote(lab: Lab, member: Member) -> None:
     wait_for(f"{member.name} is promoted", lambda: acts.is_primary(lab, member), timeout_s=20)
 
 
-def _write_branch(lab: Lab, member: Member, *, rows: int, more: int) -> str:
+def _write_branch(lab: Lab, member: Member, rows: int) -> str:
     """Rows, a finished WAL file (its name is given), and rows again: the branches differ in a file both finished."""
     acts.write_rows(lab, member, "written apart", rows)
     finished = probes.sql(lab, member, "SELECT pg_walfile_name(pg_switch_wal())")[0][0]
-    acts.write_rows(lab, member, "written apart", more)
+    acts.write_rows(lab, member, "written apart", rows)
+    return finished
+
+
+def _run_ahead(lab: Lab, member: Member) -> None:
+    """Write until most of the present WAL file is full: the leader will not pass that point for a while."""
+    offset = "SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn) % (SELECT setting::bigint FROM pg_settings "
+    offset += "WHERE name = 'wal_segment_size')"
+    while int(probes.sql(lab, member, offset)[0][0]) < AHEAD_BYTES:
+        acts.write_rows(lab, member, "written apart", 1000)
     # a restart begins at this checkpoint, and never asks the archive for the file that differs
     probes.sql(lab, member, "CHECKPOINT", timeout_s=60)
-    return finished
+
+
+def _wake_archiver(lab: Lab, member: Member) -> None:
+    """The archiver sleeps a minute after failures; SIGHUP ends its sleep. A WAL switch would too, but moves the end."""
+    rows = probes.sql(lab, member, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'archiver'")
+    for row in rows:
+        acts.send(int(row[0]), signal.SIGHUP)
+
+
+def _quieten(lab: Lab, leader: Member) -> None:
+    """Set every hint bit before: under checksums each one set later writes a whole page of WAL, even for a SELECT."""
+    for database in ("postgres", "app"):
+        probes.sql(lab, leader, "VACUUM (FREEZE, ANALYZE)", database=database, timeout_s=120)
+    probes.sql(lab, leader, "CHECKPOINT", timeout_s=60)
 
 
 def _rejoin(scene: Scene, winner: Member, loser: Member) -> None:

@@ -13,7 +13,7 @@ from pgops.hosts.process import run
 from pgops_lab import acts, holds, probes, supervisor
 from pgops_lab.incidents.incident import Caused, Incident, Scene
 from pgops_lab.lab import Lab, Member
-from pgops_lab.waiting import wait_for
+from pgops_lab.waiting import LogReader, wait_for
 
 SPARE_BYTES = 24 * 1024 * 1024
 FULL_PERCENT = 97.0
@@ -37,18 +37,16 @@ def _fill(scene: Scene) -> Caused:
     percent = used_percent(wal)
     if percent < FULL_PERCENT:
         raise PgopsError("the file system did not get full", where=str(wal), why=f"{percent:.0f} %")
+    log = LogReader(lab, f"postgresql-{replica.name}")
     leader = probes.require_leader(lab)
-    for _ in range(3):
-        acts.write_rows(lab, leader, "disk-full", 2000)
+
+    def runs_out() -> bool:
+        # files that were recycled in advance take a while to be used up
+        acts.write_rows(lab, leader, "disk-full", 1000)
         probes.sql(lab, leader, "SELECT pg_switch_wal()")
-    log = lab.log_dir / f"postgresql-{replica.name}.log"
-    wait_for(
-        f"PostgreSQL of {replica.name} runs out of space",
-        lambda: "No space left on device" in log.read_text(errors="replace"),
-        timeout_s=40,
-        lab=lab,
-        program=program,
-    )
+        return log.says("No space left on device")
+
+    wait_for(f"PostgreSQL of {replica.name} runs out of space", runs_out, timeout_s=40, lab=lab, program=program)
     return Caused(
         f"pg_wal of {replica.name} is on a file system of its own that is {percent:.0f} % full.", replica.name
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from pgops_lab import acts, holds, passwords, probes, supervisor
 from pgops_lab.configs.patroni import render_patroni
@@ -11,7 +10,7 @@ from pgops_lab.files import write
 from pgops_lab.healing import wait_until_archived
 from pgops_lab.incidents.incident import Caused, Incident, Scene
 from pgops_lab.lab import Lab, Member
-from pgops_lab.waiting import wait_for
+from pgops_lab.waiting import LogReader, wait_for
 
 SLOT = "forgotten_subscriber"
 SEGMENTS = 6
@@ -32,13 +31,12 @@ def _leave_behind(scene: Scene) -> Caused:
     wait_until_archived(lab, leader, last)
     _recycle(lab, leader, replica, first)
     removed = _remove_from_archive(lab, first, last)
+    log = LogReader(lab, f"postgresql-{replica.name}")
     holds.release(lab, program)
     supervisor.start(lab, program)
-    log = lab.log_dir / f"postgresql-{replica.name}.log"
-    start = log.stat().st_size
     wait_for(
         f"{replica.name} is refused the WAL it needs",
-        lambda: "has already been removed" in _read_from(log, start),
+        lambda: log.says("has already been removed"),
         timeout_s=60,
         lab=lab,
         program=program,
@@ -84,12 +82,6 @@ def _remove_from_archive(lab: Lab, first: str, last: str) -> int:
     return len(found)
 
 
-def _read_from(path: Path, start: int) -> str:
-    with path.open("rb") as stream:
-        stream.seek(start)
-        return stream.read().decode("utf-8", "replace")
-
-
 def _clone_and_back_up(scene: Scene) -> None:
     """The archive has a gap: the replica is cloned, and a full backup makes the gap harmless."""
     from pgops_lab import healing, repository
@@ -106,14 +98,11 @@ def _lock_out(scene: Scene) -> Caused:
     lab, replica = scene.lab, scene.replica()
     wrong = replace(passwords.read(lab.directory), replicator="not-the-password", rewind="not-the-password")
     write(replica.patroni_config, render_patroni(lab, replica, wrong), mode=0o600, user=lab.user)
+    log = LogReader(lab, f"postgresql-{replica.name}")
     acts.restart_patroni(lab, replica)
-    log = lab.log_dir / f"postgresql-{replica.name}.log"
-    start = log.stat().st_size
     wait_for(
         f"{replica.name} is refused",
-        lambda: (
-            "password authentication failed" in _read_from(log, start) and replica.name not in probes.streaming(lab)
-        ),
+        lambda: log.says("password authentication failed") and replica.name not in probes.streaming(lab),
         timeout_s=60,
         lab=lab,
         program=f"patroni-{replica.name}",
