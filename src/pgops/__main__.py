@@ -7,14 +7,31 @@ import sys
 
 def main() -> None:
     """Entry point of the `pgops` script; exits with the codes of `pgops.errors`."""
-    if sys.argv[1:] in (["--version"], ["-V"]):
+    try:
+        sys.exit(_start(sys.argv[1:]))
+    except KeyboardInterrupt:  # while modules were still being imported
+        sys.exit(130)
+
+
+def _start(arguments: list[str]) -> int:
+    if arguments in (["--version"], ["-V"]):
         from pgops import __version__
 
-        print(f"pgops {__version__}")
-        return
+        try:
+            print(f"pgops {__version__}", flush=True)
+        except OSError:
+            return _cannot_write()
+        return 0
     from pgops.cli.run import run
 
-    sys.exit(run(sys.argv[1:]))
+    return run(arguments)
+
+
+def _cannot_write() -> int:
+    from pgops.cli.streams import abandon_output
+
+    abandon_output()
+    return 1
 
 
 if __name__ == "__main__":

@@ -9,16 +9,19 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from pgops import __version__, builtin
 from pgops.errors import PgopsError
-from pgops.plugin import API_VERSION, Plugin, Target
+from pgops.plugin import API_VERSION, Command, Plugin, Target
 
 GROUP = "pgops.plugins"
 SITE_DIRECTORY = Path("/etc/pgops/plugins")
+_OWN_DISTRIBUTION = "pgops"
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,10 @@ def discover() -> tuple[Found, ...]:
     global _found  # noqa: PLW0603 - the one cache of a process that lives for one command
     if _found is None:
         own = Found("core", __version__, "pgops", plugin=builtin.plugin)
-        packaged = [_load_packaged(*entry) for entry in _entry_points()]
-        single = [_load_file(path) for path in _site_files()]
-        _found = _without_clashes([own, *sorted(packaged, key=lambda item: item.name), *single])
+        with _output_to_stderr():
+            packaged = [_load_packaged(*entry) for entry in _entry_points()]
+            single = [_load_file(path) for path in _site_files()]
+        _found = _without_clashes([own, *sorted(packaged, key=_precedence), *single])
     return _found
 
 
@@ -52,16 +56,38 @@ def usable() -> list[Plugin]:
 
 
 def resolve(target: Target) -> object:
-    """The object that a target names. Raises ImportError or AttributeError as Python does."""
+    """The object that a target names. Raises whatever its module raises at import, SystemExit as an ImportError."""
     if not isinstance(target, str):
         return target
     module, _, attribute = target.partition(":")
-    return getattr(import_module(module), attribute)
+    try:
+        with _output_to_stderr():
+            return getattr(import_module(module), attribute)
+    except SystemExit as ended:
+        raise ImportError(f"{module} ends the process when it is imported (SystemExit: {ended})") from ended
+
+
+@contextmanager
+def _output_to_stderr() -> Iterator[None]:
+    """Standard output is for what was asked: what a plugin prints while it is loaded goes to standard error."""
+    output, sys.stdout = sys.stdout, sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = output
+
+
+def _precedence(found: Found) -> tuple[bool, str]:
+    """The suite's own first, so that a stranger's plugin cannot take a command away from it; then by name."""
+    return found.origin != _OWN_DISTRIBUTION, found.name
 
 
 def _entry_points() -> list[tuple[str, str, str, str]]:
-    """(name, target, version, distribution) of each entry point of our group; the first on sys.path wins."""
-    entries: dict[str, tuple[str, str, str, str]] = {}
+    """(name, target, version, distribution) of each entry point of our group.
+
+    Of a distribution that is there twice the first on sys.path counts, as for its modules.
+    """
+    entries: dict[tuple[str, str], tuple[str, str, str, str]] = {}
     for directory in dict.fromkeys(sys.path):
         try:
             names = sorted(name for name in os.listdir(directory or ".") if name.endswith(".dist-info"))  # noqa: PTH208
@@ -71,7 +97,7 @@ def _entry_points() -> list[tuple[str, str, str, str]]:
             file = f"{directory or '.'}/{name}/entry_points.txt"
             distribution, _, version = name.removesuffix(".dist-info").partition("-")
             for entry, target in _read_group(file):
-                entries.setdefault(entry, (entry, target, version, distribution))
+                entries.setdefault((distribution, entry), (entry, target, version, distribution))
     return list(entries.values())
 
 
@@ -99,7 +125,7 @@ def _read_group(file: str) -> list[tuple[str, str]]:
 def _load_packaged(name: str, target: str, version: str, distribution: str) -> Found:
     try:
         return _examined(resolve(target), name, version, distribution)
-    except (Exception, SystemExit) as error:  # a stranger's module may raise anything
+    except Exception as error:  # a stranger's module may raise anything
         return Found(name, version, distribution, fault=_reason(error))
 
 
@@ -135,15 +161,18 @@ def _load_file(path: Path) -> Found:
 
 
 def _unsafe(path: Path) -> str | None:
-    """Why this file must not be run: somebody else than root and ourselves could have written it."""
-    for place in (path, path.resolve(), path.resolve().parent, path.parent):
+    """Why this file must not be run: somebody else than root and ourselves could have written or exchanged it."""
+    real = path.resolve()
+    for place in dict.fromkeys((path, real, *path.absolute().parents, *real.parents)):
         try:
             status = place.stat()
         except OSError as error:
             return f"{place} cannot be read: {error.strerror}"
         if status.st_uid not in (0, os.geteuid()):
             return f"{place} is owned by uid {status.st_uid}; pgops runs plugins only of root or of its own user"
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        # In a sticky directory (/tmp) others may write, but not exchange what is ours.
+        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and (not sticky or place in (path.parent, real.parent)):
             return f"{place} is writable by others; chmod go-w {place}"
     return None
 
@@ -154,6 +183,8 @@ def _examined(plugin: object, name: str, version: str, origin: str) -> Found:
     if plugin.api_version != API_VERSION:
         made_for = f"is made for plugin API {plugin.api_version}; this pgops has {API_VERSION}"
         return Found(name, version, origin, fault=made_for)
+    if not isinstance(plugin.commands, tuple) or not all(isinstance(each, Command) for each in plugin.commands):
+        return Found(name, version, origin, fault="its commands are not a tuple of pgops.plugin.Command")
     return Found(name, version, origin, plugin=plugin)
 
 
@@ -202,5 +233,5 @@ def find_driver(kind: str, group: str) -> object:
     owner, target = offers[kind]
     try:
         return resolve(target)
-    except (Exception, SystemExit) as error:  # a stranger's module may raise anything
+    except Exception as error:  # a stranger's module may raise anything
         raise PgopsError(f"the {thing} {kind!r} of plugin {owner} cannot be loaded", why=_reason(error)) from error

@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from pgops import plugins
+from pgops import __version__, plugins
 from pgops.cli.context import config_option
 from pgops.errors import PgopsError
 from pgops.plugin import Command
+from pgops.render.text import printable
 
 
 class PluginGroup(click.Group):
@@ -43,15 +44,30 @@ class PluginGroup(click.Group):
         found = self.broken().get(cmd_name)
         return _placeholder(cmd_name, found.fault or "") if found else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it; for a word that is no command, with the nearest one."""
+        word = args[0]
+        if ctx.resilient_parsing or word.startswith("-") or word in self.list_commands(ctx):
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches
+
+        near = get_close_matches(word, self.list_commands(ctx), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise click.UsageError(f"No such command {word!r}.{hint}", ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`, from the summaries alone: no plugin command is imported for it."""
         rows = {name: spec.summary for name, spec in self.specs().items()}
-        rows |= {name: f"(broken plugin: {found.fault})" for name, found in self.broken().items()}
+        rows |= {name: f"(broken plugin: {printable(found.fault or '')})" for name, found in self.broken().items()}
         with formatter.section("Commands"):
             formatter.write_dl(sorted(rows.items()))
 
 
-def _placeholder(name: str, fault: str) -> click.Command:
+def _placeholder(name: str, reason: str) -> click.Command:
+    fault = printable(reason)
+
     def refuse(**_: Any) -> None:
         raise PgopsError(f"the plugin {name} is broken", why=fault, next_step="pgops plugins list")
 
@@ -70,7 +86,7 @@ def _placeholder(name: str, fault: str) -> click.Command:
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 stopped midway, 5 unreachable, 6 plan no longer fits, "
     "7 locked, 8 outcome unknown, 130 interrupted. `health` speaks Nagios: 0, 1, 2, 3.",
 )
-@click.version_option(None, "-V", "--version", package_name="pgops", message="pgops %(version)s")
+@click.version_option(__version__, "-V", "--version", message="pgops %(version)s")
 @config_option
 def root() -> None:
     """Run the runbook of a PostgreSQL cluster kept by Patroni."""

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import click
 
 from pgops import plugins
+from pgops.cli import streams
 from pgops.errors import NAGIOS_UNKNOWN, ExitCode, PgopsError
 from pgops.render.text import printable
 
 
 def run(arguments: list[str]) -> int:
-    """Run pgops with these arguments and return its exit code. Never raises."""
+    """Run pgops with these arguments and return its exit code. Never raises.
+
+    Output that could not be written was not delivered: that is a fault, and never the code of the answer in it.
+    """
+    streams.prepare()
     try:
         return _run(arguments)
     except KeyboardInterrupt:
         _say("interrupted")
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader went away (`| head`): no fault of ours. Keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.DONE
+    except BrokenPipeError:  # the reader went away (`| head`), which needs no word
+        streams.abandon_output()
+        return _fault_code(arguments, ExitCode.FAILED)
 
 
 def _run(arguments: list[str]) -> int:
@@ -30,7 +33,7 @@ def _run(arguments: list[str]) -> int:
 
     try:
         code = root.main(args=arguments, prog_name="pgops", standalone_mode=False)
-        sys.stdout.flush()
+        streams.flush_output()
         return code if isinstance(code, int) else ExitCode.DONE
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
@@ -51,11 +54,24 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:
-        if os.environ.get("PGOPS_DEBUG"):
-            raise
-        _say(f"a bug in pgops: {type(error).__name__}")
-        click.echo("  next: run it again with PGOPS_DEBUG=1 and report the traceback", err=True)
-        return _fault_code(arguments, ExitCode.FAILED)
+        return _fault_code(arguments, _tell_unforeseen(error))
+
+
+def _tell_unforeseen(error: Exception) -> ExitCode:
+    """Tell an error that nobody raised on purpose: standard output that takes nothing more, else a bug."""
+    try:
+        streams.flush_output()
+    except OSError as unwritten:
+        streams.abandon_output()
+        tell(PgopsError("the output could not be written", why=unwritten.strerror))
+        return ExitCode.FAILED
+    if os.environ.get("PGOPS_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
+    _say(f"a bug in pgops: {type(error).__name__}")
+    click.echo("  next: run it again with PGOPS_DEBUG=1 and report the traceback", err=True)
+    return ExitCode.FAILED
 
 
 def tell(error: PgopsError) -> None:
