@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import click
@@ -10,6 +11,8 @@ from pgops import plugins
 from pgops.cli import streams
 from pgops.errors import NAGIOS_UNKNOWN, ExitCode, PgopsError
 from pgops.render.text import printable
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def run(arguments: list[str]) -> int:
@@ -58,12 +61,10 @@ def _run(arguments: list[str]) -> int:
 
 
 def _tell_unforeseen(error: Exception) -> ExitCode:
-    """Tell an error that nobody raised on purpose: standard output that takes nothing more, else a bug."""
-    try:
-        streams.flush_output()
-    except OSError as unwritten:
+    """Tell an error that nobody raised on purpose: output that found no room, else a bug."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
         streams.abandon_output()
-        tell(PgopsError("the output could not be written", why=unwritten.strerror))
+        tell(PgopsError("the output could not be written", why=error.strerror))
         return ExitCode.FAILED
     if os.environ.get("PGOPS_DEBUG"):
         import traceback
