@@ -40,6 +40,9 @@ def find_primaries(snapshot: Snapshot) -> Iterator[Finding]:
     for node in snapshot.nodes:
         if node.is_primary is None:
             why = reason(node.sql) or reason(node.rest) or "neither Patroni nor PostgreSQL answered"
+            control = known(node.control)
+            if control is not None and control.state == "in production":
+                why += "; its control file says that it takes writes, or did when it crashed"
             yield unknown(
                 f"cannot tell whether it takes writes ({why}); unreachable is not stopped",
                 node.name,

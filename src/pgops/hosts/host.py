@@ -27,6 +27,10 @@ class Host(Protocol):
         """
         ...
 
+    def address(self) -> str | None:
+        """The network name or address under which the host itself is reached; None when it has none of its own."""
+        ...
+
     def close(self) -> None:
         """End what was kept open for this run."""
         ...

@@ -43,6 +43,10 @@ class LocalHost:
         sudo.check(result, argv, user)
         return result
 
+    def address(self) -> str | None:
+        """None: which of this machine's addresses a server listens on is not known here."""
+        return None
+
     def close(self) -> None:
         """Nothing is kept open."""
 

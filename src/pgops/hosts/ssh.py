@@ -76,6 +76,15 @@ class SshHost:
             raise HostFault(f"there is no user {user} there; set become in pgops.yml")
         return result
 
+    def address(self) -> str | None:
+        """What ssh_config resolves the destination to; asks nobody (man ssh, -G)."""
+        if refuse_hostile(self._ssh):
+            return None
+        argv = [*self._ssh_argv("/", "-G"), "--", self._ssh.destination]
+        answer = process.run(argv, timeout_s=self._timeouts.connect_s, env=_environment(), cwd="/")
+        lines = dict(line.split(" ", 1) for line in answer.stdout.splitlines() if " " in line)
+        return lines.get("hostname") if answer.ok else None
+
     def close(self) -> None:
         """End the master connection and remove its socket."""
         with self._lock:

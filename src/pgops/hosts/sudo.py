@@ -35,9 +35,8 @@ def check(result: CommandResult, argv: Sequence[str], user: str) -> None:
         raise HostFault(f"there is no user {user} there; set become in pgops.yml")
     if match["absent"]:
         raise HostFault(f"sudo is not installed there; it is how pgops becomes {user}")
-    program = argv[0] if argv[0].startswith("/") else f"/full/path/of/{argv[0]}"
     said = match["said"] or ("not allowed" if match["denied"] else "not in the sudoers file")
     raise HostFault(
-        f"sudo refused to run {argv[0]} as {user} ({said}); "
-        f"the sudoers line `OPERATOR ALL=({user}) NOPASSWD: {program}` is missing"
+        f"sudo refused to run {argv[0]} as {user} ({said}); its sudoers line is missing there, "
+        "see RIGHTS in man pgops.yml (never allow find or pgbackrest with arguments of choice: that is a shell)"
     )

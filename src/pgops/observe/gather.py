@@ -51,6 +51,8 @@ def observe(cluster: ClusterConfig, views: frozenset[View], warnings: tuple[str,
         if member.name not in probes:
             probes[member.name] = MemberProbe(cluster, _unconfigured(member), views, client, configured=False)
         probes[member.name].start_network(member)
+    for probe in probes.values():
+        probe.start_by_host()
     # Members whose address only the DCS knows are asked after it: they get their own time.
     network_deadline = max(network_deadline, time.monotonic() + timeouts.connect_s + timeouts.answer_s)
     for probe in probes.values():

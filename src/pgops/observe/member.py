@@ -27,6 +27,9 @@ from pgops.services import ServiceState
 
 T = TypeVar("T")
 
+REST_PORT = 8008
+"""Patroni's usual port. Source: Patroni docs, yaml_configuration.rst, restapi.listen."""
+
 NO_HOST = Skipped("no host is configured for this member")
 
 
@@ -51,8 +54,26 @@ class MemberProbe:
         self._tasks: dict[str, Task[Reading[object]]] = {}
         self._member: Member | None = None
         self._node = Node(config.name, configured, None, None, None)
-        wants_host = views & {View.HOST, View.SERVICES, View.BACKUP, View.DEEP}
-        self.host: Host | None = open_host(config, cluster.timeouts) if configured and wants_host else None
+        self.host: Host | None = open_host(config, cluster.timeouts) if configured else None
+
+    def start_by_host(self) -> None:
+        """Ask a member that has no key in the DCS at its host's own address and the standard ports.
+
+        The key of a frozen Patroni expires: without this its PostgreSQL, which may still take writes, would go unseen.
+        """
+        missing = "sql" not in self._tasks or "rest" not in self._tasks
+        address = self.host.address() if missing and self.host is not None else None
+        if address:
+            literal = f"[{address}]" if ":" in address else address
+            self._config = replace(
+                self._config,
+                rest_url=self._config.rest_url or f"{self._scheme()}://{literal}:{REST_PORT}",
+                sql_host=self._config.sql_host or address,
+            )
+            self.start_network(None)
+
+    def _scheme(self) -> str:
+        return "https" if self._cluster.rest.tls.ca_file or self._cluster.rest.tls.cert_file else "http"
 
     def start_network(self, member: Member | None) -> None:
         """Start REST and SQL probes as soon as their address is known: from the configuration, else the member's key."""
