@@ -12,6 +12,9 @@ from pgops.dcs import DcsFault
 
 T = TypeVar("T")
 
+_GRACE_S = 0.2
+"""A question that ends at the same deadline by itself says more than that there was no answer: it is awaited so long."""
+
 
 class Asked(Generic[T]):
     """Questions under way, by name, each in a daemon thread; a question that never ends is left behind."""
@@ -34,7 +37,7 @@ class Asked(Generic[T]):
         if not self._open:
             return False
         try:
-            name, answer = self._answers.get(timeout=max(0.0, deadline - time.monotonic()))
+            name, answer = self._answers.get(timeout=max(0.0, deadline + _GRACE_S - time.monotonic()))
         except queue.Empty:
             return False
         self._open.discard(name)

@@ -189,13 +189,13 @@ def operator(sshd: Sshd) -> Iterator[Path]:
 def test_a_plain_operator_becomes_by_sudo_what_its_line_allows(sshd: Sshd, operator: Path) -> None:
     host = open_ssh(sshd, user=OPERATOR, become="nobody")
     assert host.run(["id", "-un"]).stdout == f"{OPERATOR}\n"
-    with pytest.raises(HostFault, match=r"sudo refused to run /usr/bin/id as nobody .* NOPASSWD: /usr/bin/id"):
+    with pytest.raises(HostFault, match="sudo refused to run /usr/bin/id as nobody"):
         host.run(["/usr/bin/id", "-un"], become=True)
     operator.write_text(f"{OPERATOR} ALL=(nobody) NOPASSWD: /usr/bin/id, /usr/bin/sleep\n")
     operator.chmod(0o440)
     assert host.run(["/usr/bin/id", "-un"], become=True).stdout == "nobody\n"
     assert host.run(["id", "-un"], become=True).stdout == "nobody\n"
-    with pytest.raises(HostFault, match="NOPASSWD: /usr/bin/cat"):
+    with pytest.raises(HostFault, match="sudo refused to run /usr/bin/cat"):
         host.run(["/usr/bin/cat", "/etc/hostname"], become=True)
     failed = host.run(["/usr/bin/id", "no-such-user"], become=True)
     assert failed.exit_code == 1 and "no such user" in failed.fault

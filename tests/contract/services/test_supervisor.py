@@ -72,6 +72,9 @@ class ElsewhereHost:
         program = str(self._directory / argv[0]) if argv[0] == "supervisorctl" else argv[0]
         return self._local.run([program, *argv[1:]], become=become, timeout_s=timeout_s, stdin=stdin)
 
+    def address(self) -> str | None:
+        return None
+
     def close(self) -> None:
         """Nothing is kept open."""
 

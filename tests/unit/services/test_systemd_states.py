@@ -63,6 +63,9 @@ class RecordedHost:
         exit_code, stdout, stderr = self._said
         return CommandResult(tuple(argv), exit_code, stdout, stderr, 0.01)
 
+    def address(self) -> str | None:
+        return None
+
     def close(self) -> None:
         """Nothing is kept open."""
 
