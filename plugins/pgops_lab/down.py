@@ -14,6 +14,7 @@ from pgops_lab import lab as labs
 from pgops_lab import processes
 from pgops_lab.booting import Tell
 from pgops_lab.lab import Lab
+from pgops_lab.locks import lab_locked
 
 QUIT_S = 5.0
 """How long PostgreSQL gets for an immediate shutdown, in which it gives its shared memory back."""
@@ -21,8 +22,12 @@ QUIT_S = 5.0
 
 def take_down(name: str, tell: Tell) -> None:
     """Leave nothing of the lab `name`: no process, no mount, no file. Other labs and the machine's services stay."""
-    lab = labs.load(name)
-    tell(f"ending the processes of {name}")
+    with lab_locked(name, tell):
+        _take_down(labs.load(name), tell)
+
+
+def _take_down(lab: Lab, tell: Tell) -> None:
+    tell(f"ending the processes of {lab.name}")
     segments = _segments(lab)
     _end(lab)
     _remove_segments(segments)

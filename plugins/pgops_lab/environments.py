@@ -37,8 +37,14 @@ def prepare(patroni: str, tell: Callable[[str], None]) -> Path:
 
 
 def remove_all() -> None:
-    """Remove every environment."""
-    shutil.rmtree(places.home() / "envs", ignore_errors=True)
+    """Remove every environment, and the lab home itself where nothing else is in it."""
+    home = places.home()
+    shutil.rmtree(home / "envs", ignore_errors=True)
+    for directory in (home / "labs", home):
+        try:
+            directory.rmdir()
+        except OSError:
+            return  # somebody's files are there
 
 
 def _is_current(link: Path, patroni: str) -> bool:

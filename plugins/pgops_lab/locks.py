@@ -1,4 +1,4 @@
-"""One lock file for each thing that two pgops at once must not do."""
+"""One lock file for each thing that two pgops at once must not do. The file is gone when nobody holds it."""
 
 from __future__ import annotations
 
@@ -9,33 +9,54 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pgops.errors import PgopsError
+from pgops.errors import ExitCode, PgopsError
+from pgops_lab import places
+
+LONGEST_WORK_S = 900.0
+
+
+class Busy(PgopsError):
+    """Another pgops is at it, and did not end in time."""
+
+    exit_code = ExitCode.LOCKED
 
 
 @contextmanager
 def locked(path: Path, *, waiting_for: str, tell: Callable[[str], None], timeout_s: float) -> Iterator[None]:
-    """Hold the lock file `path`. While another pgops has it, say once what is waited for; then `PgopsError`."""
+    """Hold the lock file `path`. While another pgops has it, say once what is waited for; at last raise `Busy`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + timeout_s
+    told = False
+    while (handle := _try(path)) is None:
+        if time.monotonic() > deadline:
+            raise Busy(f"waited {timeout_s:.0f} s in vain: {waiting_for}", where=str(path))
+        if not told:
+            tell(f"waiting: {waiting_for}")
+            told = True
+        time.sleep(0.2)
     try:
-        _acquire(handle, path, waiting_for, tell, timeout_s)
         yield
     finally:
+        path.unlink(missing_ok=True)
         os.close(handle)
 
 
-def _acquire(handle: int, path: Path, waiting_for: str, tell: Callable[[str], None], timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    told = False
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if time.monotonic() > deadline:
-                raise PgopsError(f"waited {timeout_s:.0f} s in vain: {waiting_for}", where=str(path)) from None
-            if not told:
-                tell(f"waiting: {waiting_for}")
-                told = True
-            time.sleep(0.2)
-        else:
-            return
+@contextmanager
+def lab_locked(name: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """Be the only pgops that changes the lab `name`."""
+    path = places.home() / "labs" / f".{places.check_name(name)}.lock"
+    with locked(path, waiting_for=f"another pgops is at work on the lab {name}", tell=tell, timeout_s=LONGEST_WORK_S):
+        yield
+
+
+def _try(path: Path) -> int | None:
+    """The handle of the locked file; None when another has it, or removed it while we were looking."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.stat().st_ino == os.fstat(handle).st_ino:
+            return handle
+    except OSError:
+        pass
+    os.close(handle)
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pgops.render.table import render_table
 from pgops.render.text import printable
 from pgops.render.units import format_duration
+from pgops_lab import places
 from pgops_lab.lab import ALL, PRIMARY, REPLICAS, STATS, Lab
 from pgops_lab.status import Status
 
@@ -12,7 +13,9 @@ from pgops_lab.status import Status
 def how_to_reach(lab: Lab) -> str:
     """The lines that `lab up` ends with."""
     proxy = lab.proxy_address
-    ctl = f"{lab.environment}/bin/patronictl -c {lab.members[0].patroni_config}"
+    link = places.environment_dir(lab.patroni)
+    environment = link if link.resolve() == lab.environment else lab.environment
+    ctl = f"{environment}/bin/patronictl -c {lab.members[0].patroni_config}"
     return f"""
   export PGOPS_CONFIG={lab.pgops_config}
   pgops health

@@ -6,10 +6,22 @@ import threading
 from dataclasses import dataclass, replace
 
 from pgops.errors import PgopsError, Refused
-from pgops_lab import allocation, booting, environments, places, preflight, probes, repository, supervisor, writing
+from pgops_lab import (
+    allocation,
+    booting,
+    environments,
+    places,
+    preflight,
+    probes,
+    record,
+    repository,
+    supervisor,
+    writing,
+)
 from pgops_lab import lab as labs
 from pgops_lab.booting import Progress, Tell
 from pgops_lab.lab import Lab
+from pgops_lab.locks import lab_locked
 from pgops_lab.waiting import wait_for
 
 
@@ -27,6 +39,11 @@ def bring_up(name: str, tell: Tell, *, size: int | None = None, patroni: str | N
 
     `size` defaults to 3 and `patroni` to the newest; for a lab that is there they must be what it was made with.
     """
+    with lab_locked(name, tell):
+        return _bring_up(name, tell, size, patroni)
+
+
+def _bring_up(name: str, tell: Tell, size: int | None, patroni: str | None) -> Outcome:
     directory = places.lab_dir(name)
     pg_bin = preflight.check_machine()
     if (directory / labs.MARKER).exists():
@@ -75,6 +92,10 @@ def _complete(lab: Lab, progress: Progress) -> bool:
     started = booting.start_dead(lab, lab.programs, progress) if not is_new else _start_new(lab, progress)
     if started and not is_new:
         progress("started " + ", ".join(started))
+    broken = ", ".join(entry.incident for entry in record.read(lab))
+    if broken:
+        progress(f"broken on purpose, and left so: {broken}; pgops lab mend --name {lab.name} undoes it")
+        return bool(started)
     booting.wait_for_leader(lab)
     leader = probes.require_leader(lab)
     progress(f"{leader.name} leads")
@@ -127,10 +148,10 @@ def _back_up_while(lab: Lab, progress: Progress) -> bool:
     )
     booting.wait_for_replicas(lab, expected)
     if len(expected) > 1:
-        progress(f"{', '.join(sorted(expected - {leader.name}))} stream from {leader.name}")
-    booting.wait_for_members(lab, expected)
+        progress(f"streaming from {leader.name}: {', '.join(sorted(expected - {leader.name}))}")
     if needed:
         worker.join()
+    booting.wait_for_members(lab, expected)
     if faults:
         raise faults[0]
     return needed

@@ -15,6 +15,7 @@ from pgops_lab import record
 from pgops_lab.incidents import archive, branches, dcs, disk, leftovers, replication, topology
 from pgops_lab.incidents.incident import Incident, Scene
 from pgops_lab.lab import Lab
+from pgops_lab.locks import lab_locked
 
 Tell = Callable[[str], None]
 MODULES = (topology, branches, replication, dcs, archive, leftovers, disk)
@@ -51,9 +52,15 @@ def break_incident(lab: Lab, name: str, *, node: str | None = None, tell: Tell) 
     so that `mend` clears up what there is of it.
     """
     incident = find(name)
-    why = refusal(lab, incident)
-    if why is not None:
-        raise Refused(f"{name} is not caused", why=why, next_step=f"pgops lab mend --name {lab.name}, lab break --list")
+    with lab_locked(lab.name, tell):
+        why = refusal(lab, incident)
+        if why is not None:
+            raise Refused(f"{name} is not caused", why=why, next_step="pgops lab break --list")
+        return _cause(lab, incident, node, tell)
+
+
+def _cause(lab: Lab, incident: Incident, node: str | None, tell: Tell) -> str:
+    name = incident.name
     scene = Scene(lab, lab.member(node) if node else None, tell)
     record.add(lab, name, node, {})
     try:
@@ -67,6 +74,11 @@ def break_incident(lab: Lab, name: str, *, node: str | None = None, tell: Tell) 
 
 def mend(lab: Lab, name: str | None = None, *, tell: Tell) -> str:
     """Undo one incident, or all, and wait until the lab is healthy again; gives a line that says so."""
+    with lab_locked(lab.name, tell):
+        return _mend(lab, name, tell)
+
+
+def _mend(lab: Lab, name: str | None, tell: Tell) -> str:
     from pgops_lab.healing import heal
 
     entries = [entry for entry in record.read(lab) if name in (None, entry.incident)]
