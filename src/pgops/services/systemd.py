@@ -13,6 +13,8 @@ HOLD_DROP_IN = "50-pgops-hold.conf"
 """The drop-in by which pgops keeps a unit from starting."""
 
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,MainPID,UnitFileState,DropInPaths"
+_STOCK = ("postgresql.service", "postgresql@*.service")
+_STOCK_PROPERTIES = "Id,ActiveState,UnitFileState,Wants"
 _ENABLED = {"enabled": True, "enabled-runtime": True, "disabled": False, "masked": False, "masked-runtime": False}
 _RUNNING = ("active", "reloading", "refreshing")
 
@@ -31,13 +33,38 @@ class SystemdServices:
         answer = host.run(["systemctl", "show", f"--property={_PROPERTIES}", "--", *units], timeout_s=timeout_s)
         if not answer.ok:
             raise HostFault(f"systemctl: {printable(answer.fault)}")
-        return parse_states(answer.stdout, names)
+        stock = host.run(["systemctl", "show", f"--property={_STOCK_PROPERTIES}", "--", *_STOCK], timeout_s=timeout_s)
+        return parse_states(answer.stdout, names) + (parse_stock(stock.stdout) if stock.ok else ())
+
+
+def parse_stock(output: str) -> tuple[ServiceState, ...]:
+    """Debian's own PostgreSQL services (role `stock`) that run, or that postgresql.service starts at the next boot.
+
+    Source: postgresql-common, postgresql-generator: a cluster with start.conf `auto` becomes a want of postgresql.service.
+    """
+    found: dict[str, ServiceState] = {}
+    for block in _blocks(output):
+        if block.get("Id") == "postgresql.service":
+            at_boot = _ENABLED.get(block.get("UnitFileState", ""))
+            for unit in block.get("Wants", "").split():
+                if unit.startswith("postgresql@") and unit not in found:
+                    found[unit] = ServiceState("stock", unit, running=False, state="inactive", enabled=at_boot)
+        elif block.get("ActiveState") in _RUNNING:
+            earlier = found.get(block["Id"])
+            enabled = earlier.enabled if earlier else False
+            found[block["Id"]] = ServiceState("stock", block["Id"], True, block["ActiveState"], enabled=enabled)
+    return tuple(found.values())
+
+
+def _blocks(output: str) -> list[dict[str, str]]:
+    """One mapping of properties for each unit that `systemctl show` told of."""
+    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in output.split("\n\n")]
+    return [block for block in blocks if block]
 
 
 def parse_states(output: str, names: Sequence[tuple[str, str]]) -> tuple[ServiceState, ...]:
     """The output of `systemctl show`: one block of `Name=value` lines a unit, in the order asked. Raises `HostFault`."""
-    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in output.split("\n\n")]
-    blocks = [block for block in blocks if block]
+    blocks = _blocks(output)
     if len(blocks) != len(names) or any("ActiveState" not in block for block in blocks):
         raise HostFault("systemctl show: its output is not the properties that were asked for")
     return tuple(_state(role, unit, block) for (role, unit), block in zip(names, blocks, strict=True))

@@ -9,7 +9,7 @@ import pytest
 from pgops.config.model import ServiceConfig
 from pgops.hosts.host import HostFault
 from pgops.hosts.process import CommandResult
-from pgops.services.systemd import SystemdServices, parse_states
+from pgops.services.systemd import SystemdServices, parse_states, parse_stock
 
 NAMES = (("patroni", "patroni"), ("etcd", "etcd"), ("haproxy", "haproxy"), ("pgbouncer", "pgbouncer"))
 
@@ -73,7 +73,7 @@ class RecordedHost:
 def test_one_command_tells_all_units() -> None:
     host = RecordedHost(0, OUTPUT)
     patroni, etcd, haproxy, pgbouncer = SystemdServices(ServiceConfig()).states(host, NAMES, timeout_s=5)
-    assert len(host.asked) == 1
+    assert len(host.asked) == 2, "one command for the units, one for those of the distribution"
     assert host.asked[0][-4:] == ("patroni.service", "etcd.service", "haproxy.service", "pgbouncer.service")
     assert "--" in host.asked[0]
     assert (patroni.running, patroni.state, patroni.enabled, patroni.pid, patroni.held) == (
@@ -114,4 +114,35 @@ def test_instances_and_other_unit_kinds_keep_their_name() -> None:
     host = RecordedHost(0, OUTPUT.partition("\n\n")[0])
     SystemdServices(ServiceConfig()).states(host, (("patroni", "patroni@15-main"),), timeout_s=5)
     SystemdServices(ServiceConfig()).states(host, (("patroni", "patroni.target"),), timeout_s=5)
-    assert [argv[-1] for argv in host.asked] == ["patroni@15-main.service", "patroni.target"]
+    assert [argv[-1] for argv in host.asked[::2]] == ["patroni@15-main.service", "patroni.target"]
+
+
+STOCK_OUTPUT = """\
+Id=postgresql.service
+ActiveState=active
+UnitFileState={enabled}
+Wants=postgresql@17-main.service network.target
+
+Id=postgresql@16-old.service
+ActiveState=active
+UnitFileState=disabled
+Wants=
+
+Id=postgresql@15-gone.service
+ActiveState=failed
+UnitFileState=disabled
+Wants=
+"""
+
+
+@pytest.mark.parametrize("enabled", ["enabled", "disabled"])
+def test_stock_units_are_those_that_run_or_that_the_next_boot_starts(enabled: str) -> None:
+    waiting, running = parse_stock(STOCK_OUTPUT.format(enabled=enabled))
+    assert (waiting.role, waiting.unit) == ("stock", "postgresql@17-main.service")
+    assert (waiting.running, waiting.enabled) == (False, enabled == "enabled")
+    assert (running.unit, running.running, running.enabled) == ("postgresql@16-old.service", True, False)
+
+
+def test_a_machine_without_stock_units_has_none() -> None:
+    assert parse_stock("") == ()
+    assert parse_stock("Id=postgresql.service\nActiveState=active\nUnitFileState=enabled\nWants=\n") == ()
