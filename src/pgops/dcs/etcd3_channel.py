@@ -163,8 +163,8 @@ class Channel:
                     timeout=self._timeout_s,
                     user=self._config.username if self._login else None,
                     password=password if self._login else None,
-                    # gRPC's name for the time that one attempt to connect may take.
-                    grpc_options=[*_OPTIONS, ("grpc.min_reconnect_backoff_ms", int(self._timeout_s * 1000))],
+                    # gRPC's name for the time that one attempt to connect may take: the call's own deadline comes first.
+                    grpc_options=[*_OPTIONS, ("grpc.min_reconnect_backoff_ms", int(self._timeout_s * 1000) + 1000)],
                 )
                 # The token goes as metadata too; as call credentials gRPC refuses it on a channel without TLS.
                 self._client.call_credentials = None
