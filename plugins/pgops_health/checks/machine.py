@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from pgops.checks import Check, Finding, critical, ok, skipped, unknown, unread, warning
 from pgops.observe.facts import DiskUsage
-from pgops.observe.snapshot import Node, ProxyView, Snapshot, View
-from pgops.readings import Skipped, known, reason
+from pgops.observe.snapshot import Node, ProxyTarget, ProxyView, Snapshot, View
+from pgops.readings import known, reason
 from pgops.render.units import format_bytes, format_duration
 
 
@@ -145,49 +145,39 @@ def find_proxy(snapshot: Snapshot) -> Iterator[Finding]:
             )
 
 
-def _behind(snapshot: Snapshot, proxy: ProxyView) -> Finding:  # noqa: PLR0911 - one return per answer
-    address = known(proxy.primary_answers)
-    holder = snapshot.node(snapshot.leader)
-    if isinstance(proxy.primary_answers, Skipped):
-        return skipped(proxy.primary_answers.reason, proxy.name)
-    if address is None:
-        why = reason(proxy.primary_answers)
-        step = "is any server of the primary back end up? Its statistics page says why not"
-        return critical(f"no server answers behind its primary port ({why})", proxy.name, next_step=step)
-    where = f"port {proxy.primary_port} leads to {address}"
-    if known(proxy.primary_in_recovery):
+def _behind(snapshot: Snapshot, proxy: ProxyView) -> Finding:
+    target = known(proxy.target)
+    if target is None:
+        if proxy.reachable is False:
+            step = "is any server of the primary back end up? Its statistics page says why not"
+            return critical(
+                f"nobody answers behind its primary port ({reason(proxy.target)})", proxy.name, next_step=step
+            )
+        return unread("which server answers behind its primary port could not be asked", proxy.target, proxy.name)
+    answering = next((node for node in snapshot.nodes if _is(target, node)), None)
+    who = answering.name if answering else target.address or "a server that is no known member"
+    where = f"port {proxy.primary_port} leads to {who}"
+    if target.in_recovery:
         step = "reload HAProxy with checks against GET /primary; clients' writes fail meanwhile"
         return critical(f"{where}, a replica", proxy.name, next_step=step)
-    if holder is None:
-        return unknown(f"{where}; the lock holder is not known", proxy.name)
-    if holder.sql_address is None:
-        return unknown(f"{where}; the address of {holder.name} is not known", proxy.name)
-    if not _same(address, holder):
-        named = next((node.name for node in snapshot.nodes if _same(address, node)), "no member that we know")
+    if snapshot.leader is None:
+        return unknown(f"{where}; the lock holder is not known", proxy.name, because=reason(snapshot.keys) or None)
+    holder = snapshot.node(snapshot.leader)
+    if answering is None and holder is not None and known(holder.sql) is None:
+        return unread(f"{where}; whether that is the lock holder {holder.name} is not known", holder.sql, proxy.name)
+    if answering is None or answering.name != snapshot.leader:
         return critical(
-            f"{where} ({named}), but {holder.name} holds the lock: writes go elsewhere",
+            f"{where}, but {snapshot.leader} holds the lock: writes go elsewhere",
             proxy.name,
             next_step="take that server out of the back end now; then compare: pgops health --check primary",
         )
-    return ok(f"{where}, the lock holder {holder.name}", proxy.name)
+    return ok(f"{where}, the lock holder", proxy.name)
 
 
-def _same(address: str, node: Node) -> bool:
-    """Whether a server's own idea of its address is this member. Names are resolved here, by the C library."""
-    import socket
-
-    if node.sql_address is None:
-        return False
-    host, _, port = node.sql_address.rpartition(":")
-    own_host, _, own_port = address.rpartition(":")
-    if port != own_port:
-        return False
-    if host.strip("[]") == own_host:
-        return True
-    try:
-        return own_host in {str(entry[4][0]) for entry in socket.getaddrinfo(host.strip("[]"), None)}
-    except OSError:
-        return False
+def _is(target: ProxyTarget, node: Node) -> bool:
+    """Whether this member is the server behind the proxy."""
+    sql = known(node.sql)
+    return sql is not None and sql.started_at_s == target.started_at_s
 
 
 _HOST = frozenset({View.HOST, View.SQL, View.REST})

@@ -23,11 +23,15 @@ class SqlSession:
     `default_transaction_read_only` is a guard against our own mistakes, not against an attacker.
     """
 
-    def __init__(self, host: str, port: int, config: SqlConfig, timeouts: Timeouts) -> None:
-        """Connect. Raises `SqlFault`."""
+    def __init__(self, host: str, port: int, config: SqlConfig, timeouts: Timeouts, *, pooled: bool = False) -> None:
+        """Connect. `pooled` sends no settings along: PgBouncer refuses a client that does. Raises `SqlFault`."""
         import psycopg
 
         milliseconds = int(timeouts.answer_s * 1000)
+        settings = (
+            f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
+            "-c default_transaction_read_only=on -c idle_in_transaction_session_timeout=60000"
+        )
         try:
             self._connection = psycopg.connect(
                 **_parameters(config),
@@ -36,8 +40,7 @@ class SqlSession:
                 # libpq takes whole seconds and raises 1 to 2; PostgreSQL docs, libpq-connect, connect_timeout
                 connect_timeout=max(2, round(timeouts.connect_s)),
                 application_name="pgops",
-                options=f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
-                "-c default_transaction_read_only=on -c idle_in_transaction_session_timeout=60000",
+                options="" if pooled else settings,
                 # a peer that vanishes in mid-answer must not hold us for TCP's own two hours
                 tcp_user_timeout=milliseconds,
                 autocommit=True,
@@ -84,11 +87,15 @@ def _parameters(config: SqlConfig) -> dict[str, Any]:
 
 
 def _connect_kind(message: str) -> str:
-    login = ("authentication failed", "no password supplied", "pg_hba.conf", "does not exist", "certificate")
+    login = (
+        *("authentication", "no password supplied", "pg_hba.conf", "does not exist", "no such", "certificate"),
+        *("not permitted to log in", "unsupported startup parameter", "too many", "SASL", "SSL", "starting up"),
+    )
     return "login" if any(word in message for word in login) else "unreachable"
 
 
 def _one_line(error: Exception) -> str:
     """The server's own sentence. libpq puts no password into its messages; line breaks become spaces."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return printable(" ".join(lines))[:300] or type(error).__name__
+    text = " ".join(line for line in lines if not line.startswith("Is the server running"))
+    return printable(text.removeprefix("connection failed: "))[:300] or type(error).__name__

@@ -124,6 +124,8 @@ class SqlFacts:
     in_recovery: bool
     system_identifier: str
     version_num: int
+    started_at_s: float
+    """Start of the postmaster since the epoch, with microseconds: no two servers share it."""
     timeline: int | None
     flush_bytes: int | None
     receive_bytes: int | None

@@ -124,7 +124,7 @@ def _collect_views(tasks: list[Task[ProxyView]], cluster: ClusterConfig, deadlin
             found.append(task.result(deadline))
         except Late:
             silent = Unknown("no answer in time")
-            found.append(ProxyView(proxy.name, proxy.primary_port, silent, silent, silent))
+            found.append(ProxyView(proxy.name, proxy.primary_port, silent, silent))
     return tuple(found)
 
 

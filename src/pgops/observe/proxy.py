@@ -11,10 +11,13 @@ import io
 from pgops.clients.http import HttpClient, HttpFault
 from pgops.clients.sql import SqlFault, SqlSession
 from pgops.config.model import ProxyConfig, SqlConfig, Timeouts
-from pgops.observe.snapshot import ProxyServer, ProxyView
+from pgops.observe.snapshot import ProxyServer, ProxyTarget, ProxyView
 from pgops.readings import Known, Reading, Skipped, Unknown
 
-_SELF = "SELECT host(inet_server_addr()) || ':' || inet_server_port(), pg_is_in_recovery()"
+_SELF = """
+SELECT extract(epoch FROM pg_postmaster_start_time())::float8, pg_is_in_recovery(),
+       host(inet_server_addr()) || ':' || inet_server_port()
+"""
 
 
 def read_servers(client: HttpClient, proxy: ProxyConfig) -> Reading[tuple[ProxyServer, ...]]:
@@ -47,15 +50,15 @@ def read_proxy(client: HttpClient, proxy: ProxyConfig, sql: SqlConfig, timeouts:
     """The servers, and the PostgreSQL that answers behind the primary port."""
     servers = read_servers(client, proxy)
     if proxy.primary_port is None:
-        skip = Skipped("no primary port is configured")
-        return ProxyView(proxy.name, None, servers, skip, skip)
+        return ProxyView(proxy.name, None, servers, Skipped("no primary port is configured"))
     try:
-        session = SqlSession(proxy.address, proxy.primary_port, sql, timeouts)
+        session = SqlSession(proxy.address, proxy.primary_port, sql, timeouts, pooled=True)
         try:
-            address, in_recovery = session.rows(_SELF)[0]
+            target = ProxyTarget(*session.rows(_SELF)[0])
         finally:
             session.close()
     except SqlFault as fault:
         silent = Unknown(f"{proxy.address}:{proxy.primary_port}: {fault}")
-        return ProxyView(proxy.name, proxy.primary_port, servers, silent, silent)
-    return ProxyView(proxy.name, proxy.primary_port, servers, Known(address), Known(in_recovery))
+        reachable = False if fault.kind == "unreachable" else None
+        return ProxyView(proxy.name, proxy.primary_port, servers, silent, reachable)
+    return ProxyView(proxy.name, proxy.primary_port, servers, Known(target), reachable=True)

@@ -126,14 +126,25 @@ class ProxyServer:
 
 @dataclass(frozen=True)
 class ProxyView:
-    """One HAProxy: its servers by back end, and which PostgreSQL really answers behind the primary port."""
+    """One HAProxy: its servers by back end, and which PostgreSQL really answers behind the primary port.
+
+    `reachable` false: nobody took the connection; None: it was taken, but who answers could not be asked.
+    """
 
     name: str
     primary_port: int | None
     servers: Reading[tuple[ProxyServer, ...]]
-    primary_answers: Reading[str]
-    """`host:port` of the PostgreSQL (inet_server_addr, inet_server_port) behind the primary port."""
-    primary_in_recovery: Reading[bool] = NOT_ASKED
+    target: Reading[ProxyTarget]
+    reachable: bool | None = None
+
+
+@dataclass(frozen=True)
+class ProxyTarget:
+    """The PostgreSQL behind a proxy's port. It is known by its start time, since a pooler may hide its address."""
+
+    started_at_s: float
+    in_recovery: bool
+    address: str | None
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ SELECT pg_is_in_recovery(),
        extract(epoch FROM clock_timestamp())::float8,
        (SELECT bytes_per_wal_segment FROM pg_control_init()),
        (SELECT coalesce(array_agg(pg_tablespace_location(oid)), '{}') FROM pg_tablespace
-         WHERE spcname NOT IN ('pg_default', 'pg_global'))
+         WHERE spcname NOT IN ('pg_default', 'pg_global')),
+       extract(epoch FROM pg_postmaster_start_time())::float8
 """
 SETTINGS = (
     "archive_mode",
@@ -90,7 +91,7 @@ def read_sql(session: SqlSession) -> SqlFacts:
     state = session.rows(_STATE)[0]
     now = (before + time.time()) / 2
     in_recovery, identifier, version, wal_file, checkpoint_timeline, flush, receive, replay, replayed_at = state[:9]
-    paused, clock, segment_bytes, tablespaces = state[9:]
+    paused, clock, segment_bytes, tablespaces, started_at = state[9:]
     receiver: Reading[WalReceiver | None] = _part(lambda: _receiver(session)) if in_recovery else Known(None)
     streaming = receiver.value if isinstance(receiver, Known) else None
     received_timeline = streaming.received_timeline if streaming else None
@@ -98,6 +99,7 @@ def read_sql(session: SqlSession) -> SqlFacts:
         in_recovery=in_recovery,
         system_identifier=identifier,
         version_num=version,
+        started_at_s=started_at,
         timeline=segment_timeline(wal_file) if wal_file else received_timeline or checkpoint_timeline,
         flush_bytes=_lsn(flush),
         receive_bytes=_lsn(receive),
