@@ -179,7 +179,7 @@ def _unsafe(path: Path) -> str | None:
 
 def _examined(plugin: object, name: str, version: str, origin: str) -> Found:
     if not isinstance(plugin, Plugin):
-        return Found(name, version, origin, fault=f"is a {type(plugin).__name__}, not a pgops.plugin.Plugin")
+        return Found(name, version, origin, fault=f"is not a pgops.plugin.Plugin but of type {type(plugin).__name__}")
     if plugin.api_version != API_VERSION:
         made_for = f"is made for plugin API {plugin.api_version}; this pgops has {API_VERSION}"
         return Found(name, version, origin, fault=made_for)

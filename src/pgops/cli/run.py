@@ -23,9 +23,12 @@ def run(arguments: list[str]) -> int:
     streams.prepare()
     try:
         return _run(arguments)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         _say("interrupted")
         return ExitCode.INTERRUPTED
+    except SystemExit as ended:  # click's own end of a completion (0), and where the reader of its output is gone (1)
+        code = ended.code if isinstance(ended.code, int) else ExitCode.FAILED
+        return _fault_code(arguments, code) if ended.code else ExitCode.DONE
     except BrokenPipeError:  # the reader went away (`| head`), which needs no word
         streams.abandon_output()
         return _fault_code(arguments, ExitCode.FAILED)
@@ -46,15 +49,13 @@ def _run(arguments: list[str]) -> int:
         usage = error.ctx.command_path if error.ctx else "pgops"
         click.echo(f"  next: {usage} --help", err=True)
         return _fault_code(arguments, ExitCode.USAGE)
-    except click.Abort:
-        raise KeyboardInterrupt from None
     except click.ClickException as error:
         _say(error.format_message())
         return _fault_code(arguments, ExitCode.FAILED)
     except PgopsError as error:
         tell(error)
         return _fault_code(arguments, error.exit_code)
-    except BrokenPipeError:
+    except (BrokenPipeError, click.Abort):
         raise
     except Exception as error:
         return _fault_code(arguments, _tell_unforeseen(error))
