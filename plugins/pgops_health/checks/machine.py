@@ -154,6 +154,10 @@ def _behind(snapshot: Snapshot, proxy: ProxyView) -> Finding:
                 f"nobody answers behind its primary port ({reason(proxy.target)})", proxy.name, next_step=step
             )
         return unread("which server answers behind its primary port could not be asked", proxy.target, proxy.name)
+    return _leads_to(snapshot, proxy, target)
+
+
+def _leads_to(snapshot: Snapshot, proxy: ProxyView, target: ProxyTarget) -> Finding:
     answering = next((node for node in snapshot.nodes if _is(target, node)), None)
     who = answering.name if answering else target.address or "a server that is no known member"
     where = f"port {proxy.primary_port} leads to {who}"

@@ -12,6 +12,7 @@ from typing import TypeVar
 from pgops.clients.http import HttpClient
 from pgops.clients.sql import SqlFault, SqlSession
 from pgops.config.model import ClusterConfig, HostConfig
+from pgops.errors import PgopsError
 from pgops.hosts.factory import open_host
 from pgops.hosts.host import Host, HostFault
 from pgops.observe.facts import SqlFacts
@@ -156,6 +157,8 @@ class MemberProbe:
             reading = task.result(deadline) if task else absent
         except Late:
             reading = Unknown("no answer in time")
+        except Exception as error:  # one faulty probe must not hide what the others saw
+            reading = Unknown(f"a bug in this probe: {type(error).__name__}: {error}")
         self._node = replace(self._node, **{name: reading})  # type: ignore[arg-type] # the fields of Node, by name
 
     def _absent(self, name: str) -> Reading[object]:
@@ -182,10 +185,10 @@ class MemberProbe:
     def _read_services(self, host: Host, timeout_s: float) -> Reading[tuple[ServiceState, ...]]:
         config = self._cluster.services
         names = tuple((role, unit.replace("{host}", self._config.name)) for role, unit in config.names)
-        driver = find_driver(config.manager, "service_managers")
         try:
+            driver = find_driver(config.manager, "service_managers")
             return Known(driver(config).states(host, names, timeout_s=timeout_s))  # type: ignore[operator] # a plugin's class
-        except HostFault as fault:
+        except (HostFault, PgopsError) as fault:
             return Unknown(str(fault))
 
     def _on_data_dir(self, read: Callable[[str], Reading[T]]) -> Callable[[], Reading[T]]:
