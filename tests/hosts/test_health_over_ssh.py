@@ -61,7 +61,7 @@ def test_operator_without_sudo(cluster: PatroniCluster) -> None:
     assert seen.exit_code == 3, seen.faults
     unknowns = seen.findings("unknown")
     assert {item["subject"] for item in unknowns} == {"h2"}
-    assert all("sudoers line" in item["text"] and "ALL=(postgres) NOPASSWD" in item["text"] for item in unknowns)
+    assert all("sudo refused" in item["text"] and "RIGHTS in man pgops.yml" in item["text"] for item in unknowns)
     assert "h2" in {item["subject"] for item in seen.findings("ok") if item["check"] == "services"}
 
 

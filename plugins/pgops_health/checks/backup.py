@@ -33,8 +33,13 @@ def _nothing(snapshot: Snapshot) -> Finding:
     if all(isinstance(node.stanza, Skipped) for node in snapshot.nodes):
         why = next((reason(node.stanza) for node in snapshot.nodes), "no member is known")
         return skipped(why)
-    whys = sorted({f"{node.name}: {reason(node.stanza)}" for node in snapshot.nodes if reason(node.stanza)})
-    return unknown("backups could not be listed: " + "; ".join(whys), next_step="pgbackrest info on the member's host")
+    by_reason: dict[str, list[str]] = {}
+    for node in snapshot.nodes:
+        if not isinstance(node.stanza, Skipped):
+            by_reason.setdefault(reason(node.stanza), []).append(node.name)
+    why = "; ".join(f"{', '.join(names)}: {text}" for text, names in by_reason.items())
+    step = "pgbackrest info on the member's host"
+    return unknown(f"backups could not be listed: {why}", next_step=step, because=f"backups on {why}")
 
 
 def find_stanza(snapshot: Snapshot) -> Iterator[Finding]:

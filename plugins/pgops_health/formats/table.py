@@ -81,7 +81,10 @@ def _merged(group: Sequence[Judged]) -> Judged:
     first = group[0]
     if len(group) == 1:
         return first
-    names = ", ".join(dict.fromkeys(f"{item.check} {item.finding.subject}".strip() for item in group))
+    subjects: dict[str, list[str]] = {}
+    for item in group:
+        subjects.setdefault(item.check, []).append(item.finding.subject)
+    names = ", ".join(f"{check} {' '.join(found)}".strip() for check, found in subjects.items())
     return Judged(names, replace(first.finding, subject="", text=f"not known: {first.finding.because}"))
 
 

@@ -36,7 +36,4 @@ def check(result: CommandResult, argv: Sequence[str], user: str) -> None:
     if match["absent"]:
         raise HostFault(f"sudo is not installed there; it is how pgops becomes {user}")
     said = match["said"] or ("not allowed" if match["denied"] else "not in the sudoers file")
-    raise HostFault(
-        f"sudo refused to run {argv[0]} as {user} ({said}); its sudoers line is missing there, "
-        "see RIGHTS in man pgops.yml (never allow find or pgbackrest with arguments of choice: that is a shell)"
-    )
+    raise HostFault(f"sudo refused to run {argv[0]} as {user} ({said}); see RIGHTS in man pgops.yml")
