@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +9,13 @@ from pathlib import Path
 from pgops.errors import PgopsError, Refused
 from pgops_lab import lab as labs
 from pgops_lab import places, ports
-from pgops_lab.files import make_dir
+from pgops_lab.files import make_dir, make_dirs
 from pgops_lab.lab import Lab
 from pgops_lab.locks import locked
 
 INDEXES = range(1, 255)
+SPARE_ADDRESS = "127.20.255.1"
+"""No lab has it: a port that is taken here is taken everywhere."""
 
 
 def allocate(name: str, *, size: int, patroni: str, pg_bin: str, environment: Path, tell: Callable[[str], None]) -> Lab:
@@ -25,18 +25,15 @@ def allocate(name: str, *, size: int, patroni: str, pg_bin: str, environment: Pa
     """
     directory = places.lab_dir(name)
     places.check_socket_room(directory)
-    user = places.lab_user()
-    if user is not None:
-        _check_user(user)
     with locked(places.home() / ".lock", waiting_for="another pgops is making a lab", tell=tell, timeout_s=60):
-        directory.parent.mkdir(parents=True, exist_ok=True)
+        make_dirs(directory.parent)
         if directory.exists() or directory.is_symlink():
             raise Refused(
                 "the directory of the lab is there already, without our marker, so it is not touched",
                 where=str(directory),
                 next_step="look at it and move it away, or choose another --name",
             )
-        draft = Lab(name, directory, 1, size, patroni, user, pg_bin, environment)
+        draft = Lab(name, directory, 1, size, patroni, places.lab_user(), pg_bin, environment)
         chosen = replace(draft, index=_choose(draft))
         make_dir(directory)
         labs.save(chosen)
@@ -44,48 +41,32 @@ def allocate(name: str, *, size: int, patroni: str, pg_bin: str, environment: Pa
 
 
 def _choose(draft: Lab) -> int:
+    used = _used()
+    first_taken: tuple[tuple[str, int], ...] = ()
+    for index in INDEXES:
+        if index in used:
+            continue
+        taken = ports.taken(replace(draft, index=index).endpoints)
+        if not taken:
+            return index
+        first_taken = first_taken or taken
+        if _everywhere(taken):
+            break
+    ports.refuse_taken(draft, first_taken)
+    raise Refused("there are as many labs as there are addresses", next_step="pgops lab list, then pgops lab down NAME")
+
+
+def _used() -> set[int]:
+    """The numbers of this home's labs, those that are down included; of other users' labs the ports tell."""
     used = set()
     for name in labs.names():
         try:
             used.add(labs.load(name).index)
         except PgopsError:
-            continue  # another user's, or broken: its ports tell whether it is in use
-    first_taken = None
-    for index in INDEXES:
-        if index in used:
             continue
-        candidate = replace(draft, index=index)
-        taken = ports.taken(candidate.endpoints)
-        if not taken:
-            return index
-        first_taken = first_taken or (candidate, taken)
-        if len(ports.taken((f"127.20.255.{part}", port) for part in (1,) for _, port in taken)) == len(
-            {port for _, port in taken}
-        ):
-            break  # the holder listens at every address: no other number would do
-    if first_taken is None:
-        raise Refused("there are as many labs as there are addresses", next_step="pgops lab list, then lab down NAME")
-    ports.refuse_taken(*first_taken)
-    raise AssertionError("unreachable: a taken port is refused")
+    return used
 
 
-def _check_user(user: str) -> None:
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        raise Refused(
-            f"the user {user} that would run the lab is not there",
-            why="PostgreSQL refuses to run as root; Debian's package makes this user",
-            next_step="apt-get install postgresql",
-        ) from None
-    home = places.home()
-    there = next(path for path in (home, *home.parents) if path.exists())
-    for path in (there, *there.parents):
-        seen = path.stat()
-        if not (seen.st_mode & 0o001 or (seen.st_uid == entry.pw_uid and seen.st_mode & 0o100)):
-            raise Refused(
-                f"the user {user} that runs the lab cannot enter its directory",
-                where=str(path),
-                next_step="chmod o+x on it, or set PGOPS_LAB_HOME to another place",
-            )
-    os.umask(0o022)
+def _everywhere(taken: tuple[tuple[str, int], ...]) -> bool:
+    """Whether one of these ports is held at every address, so that no other number would do."""
+    return bool(ports.taken((SPARE_ADDRESS, port) for _, port in taken))

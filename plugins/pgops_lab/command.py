@@ -118,6 +118,7 @@ def prepare_command(patroni: str) -> None:
     from pgops_lab import environments, preflight
 
     preflight.check_machine()
+    preflight.check_user()
     for version in VERSION_CHOICES if patroni == "all" else (patroni,):
         click.echo(f"Patroni {version}: {environments.prepare(version, say)}")
 

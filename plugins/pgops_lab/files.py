@@ -32,6 +32,12 @@ def make_dir(path: Path, *, mode: int = 0o755, user: str | None = None) -> None:
         os.close(handle)
 
 
+def make_dirs(path: Path) -> None:
+    """Make `path` and what is missing above it, so that others may enter, whatever the umask."""
+    for each in (*reversed(path.parents), path):
+        make_dir(each)
+
+
 def _own(handle: int, user: str | None) -> None:
     if user is not None:
         import pwd

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pgops.errors import ExitCode, PgopsError
 from pgops_lab import places
+from pgops_lab.files import make_dirs
 
 LONGEST_WORK_S = 900.0
 
@@ -24,7 +25,7 @@ class Busy(PgopsError):
 @contextmanager
 def locked(path: Path, *, waiting_for: str, tell: Callable[[str], None], timeout_s: float) -> Iterator[None]:
     """Hold the lock file `path`. While another pgops has it, say once what is waited for; at last raise `Busy`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_dirs(path.parent)
     deadline = time.monotonic() + timeout_s
     told = False
     while (handle := _try(path)) is None:

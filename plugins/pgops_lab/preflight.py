@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import pwd
 import shutil
 from pathlib import Path
 
@@ -75,3 +76,28 @@ def check_disk() -> None:
             why=f"{format_bytes(free)} free, {format_bytes(NEEDED_BYTES)} needed",
             next_step="free some, or set PGOPS_LAB_HOME to a roomier place",
         )
+
+
+def check_user() -> None:
+    """Refuse when the user that is to run the lab is not there, or cannot enter the lab home."""
+    user = places.lab_user()
+    if user is None:
+        return
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise Refused(
+            f"the user {user} that would run the lab is not there",
+            why="PostgreSQL refuses to run as root; Debian's package makes this user",
+            next_step="apt-get install postgresql",
+        ) from None
+    home = places.home()
+    there = next(path for path in (home, *home.parents) if path.exists())
+    for path in (there, *there.parents):
+        seen = path.stat()
+        if not (seen.st_mode & 0o001 or (seen.st_uid == entry.pw_uid and seen.st_mode & 0o100)):
+            raise Refused(
+                f"the user {user} that runs the lab cannot enter its directory",
+                where=str(path),
+                next_step="chmod o+x on it, or set PGOPS_LAB_HOME to another place",
+            )

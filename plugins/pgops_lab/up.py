@@ -50,6 +50,7 @@ def _bring_up(name: str, tell: Tell, size: int | None, patroni: str | None) -> O
         lab = labs.load(name)
         _refuse_other(lab, size, patroni)
     else:
+        preflight.check_user()
         preflight.check_disk()
         version = patroni or environments.NEWEST
         environment = environments.prepare(version, tell)

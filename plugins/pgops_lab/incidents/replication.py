@@ -59,11 +59,20 @@ def _pass_segments(lab: Lab, leader: Member, count: int) -> str:
 
 
 def _recycle(lab: Lab, leader: Member, replica: Member, first: str) -> None:
-    """Have the leader remove `first`: its slot for the replica is dropped (Patroni makes a new one, further on)."""
-    slot = f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{replica.name}'"  # noqa: S608 - our own name
+    """Have the leader remove `first`, by making its slot for the replica anew, further on.
+
+    Patroni alone cannot be left to make it: 3.0 does not notice that one of its slots was dropped.
+    """
+    slots = f"FROM pg_replication_slots WHERE slot_name = '{replica.name}'"
+    renew = (
+        "CHECKPOINT;"
+        f"SELECT pg_drop_replication_slot(slot_name) {slots} AND NOT active;"
+        f"SELECT pg_create_physical_replication_slot('{replica.name}', true) WHERE NOT EXISTS (SELECT {slots});"
+        "CHECKPOINT"
+    )
 
     def gone() -> bool:
-        probes.sql(lab, leader, f"{slot} AND NOT active; CHECKPOINT", timeout_s=60)
+        probes.sql(lab, leader, renew, timeout_s=60)
         there = probes.sql(lab, leader, f"SELECT count(*) FROM pg_ls_waldir() WHERE name = '{first}'")  # noqa: S608 - our own name
         return there == [["0"]]
 

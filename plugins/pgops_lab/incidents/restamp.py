@@ -16,7 +16,7 @@ from pgops_lab import repository
 from pgops_lab.files import write
 from pgops_lab.lab import Lab, Member
 
-_LABEL = re.compile(r"\b(\d{8}-\d{6})(?=[FDI]\b|F_)")
+_LABEL = re.compile(r"(?<![0-9A-Za-z])(\d{8}-\d{6})(?=[FDI](?:_|\b))")
 _TIME = re.compile(r"(backup-timestamp-(?:copy-start|start|stop)\"?[=:])(\d+)")
 _CHECKSUM = "backrest-checksum"
 
