@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -44,15 +45,16 @@ def open_ssh(
     return SshHost(HostConfig("n1", ssh=ssh, become=become), TIMEOUTS)
 
 
-def sockets() -> set[str]:
-    places = [Path("/tmp"), Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")]
-    return {
-        str(path) for place in places for path in place.glob("pgops-????????") if path.stat().st_uid == os.geteuid()
-    }
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A runtime directory of this test's own, with a name as short as a socket's path wants it."""
+    directory = Path(tempfile.mkdtemp(prefix="rt-", dir="/tmp"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory))
+    yield directory
+    shutil.rmtree(directory)
 
 
-def test_one_connection_carries_everything_and_is_gone_at_the_end(sshd: Sshd) -> None:
-    before = sockets()
+def test_one_connection_carries_everything_and_is_gone_at_the_end(sshd: Sshd, runtime: Path) -> None:
     host = open_ssh(sshd)
     threads = [threading.Thread(target=host.run, args=(["true"],)) for _ in range(20)]
     for thread in threads:
@@ -60,10 +62,10 @@ def test_one_connection_carries_everything_and_is_gone_at_the_end(sshd: Sshd) ->
     for thread in threads:
         thread.join()
     assert sshd.logins() == 1
-    (directory,) = sockets() - before
-    assert stat.S_IMODE(Path(directory).stat().st_mode) == 0o700
+    (directory,) = runtime.iterdir()
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     host.close()
-    assert sockets() == before
+    assert not list(runtime.iterdir())
     with pytest.raises(HostFault, match="closed"):
         host.run(["true"])
     assert sshd.logins() == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +16,7 @@ from pgops.hosts.host import Host, HostFault
 from pgops.hosts.local import LocalHost
 from pgops.hosts.process import CommandResult
 from pgops.services.supervisor import SupervisorServices
+from pgops_lab.places import environment_dir
 
 NAMES = (("patroni", "steady"), ("etcd", "idle"), ("haproxy", "absent"), ("pgbouncer", "pair:one"))
 
@@ -49,11 +49,10 @@ programs=one
 
 
 def find_supervisord() -> Path:
-    """Installed, or in an environment that a lab made."""
-    places = [shutil.which("supervisord") or "", *sorted(glob.glob("/opt/pgops-lab/*/bin/supervisord"))]  # noqa: PTH207
-    found = next((Path(place) for place in places if place and Path(place).exists()), None)
-    if found is None:
-        pytest.skip("supervisord is not installed here; `pgops lab up` installs it")
+    """In the environment that labs run on."""
+    found = environment_dir("4.1") / "bin/supervisord"
+    if not found.exists():
+        pytest.skip("the environment of labs is not made yet: pgops lab prepare")
     return found
 
 
