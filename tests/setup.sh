@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 packages=(python3 python3-venv postgresql etcd-server etcd-client pgbackrest haproxy)
 if [[ " $* " == *" dev "* ]]; then
-    packages+=(openssh-client openssh-server openssl sudo faketime)
+    packages+=(openssh-client openssh-server openssl sudo faketime debootstrap systemd-container iproute2 man-db)
 fi
 
 as_root=()
