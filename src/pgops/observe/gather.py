@@ -47,6 +47,8 @@ def observe(cluster: ClusterConfig, views: frozenset[View], warnings: tuple[str,
         keys, health = dcs_task.result(network_deadline)
     except Late:
         keys = health = Unknown("the DCS gave no answer in time")
+    except Exception as error:  # a driver may be a stranger's
+        keys = health = Unknown(f"a bug in the driver for {cluster.dcs.kind.value}: {error}")
     for member in keys.value.members if isinstance(keys, Known) else ():
         if member.name not in probes:
             probes[member.name] = MemberProbe(cluster, _unconfigured(member), views, client, configured=False)
@@ -122,8 +124,8 @@ def _collect_views(tasks: list[Task[ProxyView]], cluster: ClusterConfig, deadlin
     for proxy, task in zip(cluster.proxies, tasks, strict=False):  # no tasks at all where proxies were not asked for
         try:
             found.append(task.result(deadline))
-        except Late:
-            silent = Unknown("no answer in time")
+        except Exception as error:  # one proxy must not hide what the others saw
+            silent = Unknown("no answer in time" if isinstance(error, Late) else f"a bug in this probe: {error}")
             found.append(ProxyView(proxy.name, proxy.primary_port, silent, silent))
     return tuple(found)
 

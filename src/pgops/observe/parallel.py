@@ -58,7 +58,10 @@ class Isolated(Generic[T]):
         os.close(theirs)
 
     def result(self, deadline: float) -> T:
-        """What the function returned, waiting until `deadline` (time.monotonic). Raises `Late` after it."""
+        """What the function returned, waiting until `deadline` (time.monotonic).
+
+        Raises `Late` after it, and RuntimeError with its text when the function raised.
+        """
         import pickle
 
         chunks = []
@@ -76,8 +79,11 @@ class Isolated(Generic[T]):
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
         if not chunks:
-            raise RuntimeError("a probe's process ended without a result")
-        result: T = pickle.loads(b"".join(chunks))  # noqa: S301 - written by our own child
+            raise RuntimeError("its process ended without a result")
+        result: T
+        result, fault = pickle.loads(b"".join(chunks))  # noqa: S301 - written by our own child
+        if fault is not None:
+            raise RuntimeError(fault)
         return result
 
 
@@ -87,7 +93,10 @@ def _answer(function: Callable[[], T], pipe: int) -> None:
 
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C, and ends us
-        data = pickle.dumps(function())
+        try:
+            data = pickle.dumps((function(), None))
+        except Exception as error:  # told to the parent, which says it
+            data = pickle.dumps((None, f"{type(error).__name__}: {error}"))
         while data:
             data = data[os.write(pipe, data) :]
     finally:
