@@ -162,7 +162,12 @@ def _silent(snapshot: Snapshot, node: Node) -> Finding:
 
 def find_timelines(snapshot: Snapshot) -> Iterator[Finding]:
     """All members are on one timeline, and the DCS's history ends just before it."""
-    seen = {node.name: timeline for node in snapshot.nodes if (timeline := _timeline(node)) is not None}
+    newest = max((timeline for node in snapshot.primaries if (timeline := _timeline(node)) is not None), default=0)
+    seen = {
+        node.name: timeline
+        for node in snapshot.nodes
+        if (timeline := _timeline(node)) is not None and not (timeline < newest and _is_stalled(node))
+    }
     if not seen:
         yield unknown("no member told its timeline")
         return
@@ -183,6 +188,12 @@ def find_timelines(snapshot: Snapshot) -> Iterator[Finding]:
         )
         return
     yield ok(f"all on timeline {timeline}", timeline=timeline)
+
+
+def _is_stalled(node: Node) -> bool:
+    """Whether it is a replica without a stream: its control file lags, so a lower timeline there is no evidence."""
+    sql = known(node.sql)
+    return sql is not None and sql.in_recovery and known(sql.receiver) is None
 
 
 def _timeline(node: Node) -> int | None:

@@ -97,5 +97,6 @@ def _connect_kind(message: str) -> str:
 def _one_line(error: Exception) -> str:
     """The server's own sentence. libpq puts no password into its messages; line breaks become spaces."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(line for line in lines if not line.startswith("Is the server running"))
+    guesses = ("Is the server running", "This probably means", "before or while processing")
+    text = " ".join(line for line in lines if not line.startswith(guesses))
     return printable(text.removeprefix("connection failed: "))[:300] or type(error).__name__
