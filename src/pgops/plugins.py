@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from pgops.plugin import API_VERSION, Command, Plugin, Target
 GROUP = "pgops.plugins"
 SITE_DIRECTORY = Path("/etc/pgops/plugins")
 _OWN_DISTRIBUTION = "pgops"
+_STANDARD_OUTPUT = threading.RLock()
+"""Drivers are resolved by threads that observe side by side: one at a time may put another stream in its place."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,12 @@ def resolve(target: Target) -> object:
 @contextmanager
 def _output_to_stderr() -> Iterator[None]:
     """Standard output is for what was asked: what a plugin prints while it is loaded goes to standard error."""
-    output, sys.stdout = sys.stdout, sys.stderr
-    try:
-        yield
-    finally:
-        sys.stdout = output
+    with _STANDARD_OUTPUT:
+        output, sys.stdout = sys.stdout, sys.stderr
+        try:
+            yield
+        finally:
+            sys.stdout = output
 
 
 def _precedence(found: Found) -> tuple[bool, str]:
