@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from pgops.cli.context import config_option
 from pgops.errors import PgopsError
 from pgops.plugin import Command
 from pgops.render.text import printable
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class PluginGroup(click.Group):
@@ -57,12 +60,23 @@ class PluginGroup(click.Group):
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise click.UsageError(f"No such command {word!r}.{hint}", ctx)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list in `--help`, from the summaries alone: no plugin command is imported for it."""
+    def summaries(self) -> list[tuple[str, str]]:
+        """Each command and its line in `--help`; no plugin's command is imported for it."""
         rows = {name: spec.summary for name, spec in self.specs().items()}
         rows |= {name: f"(broken plugin: {printable(found.fault or '')})" for name, found in self.broken().items()}
+        return sorted(rows.items())
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`."""
         with formatter.section("Commands"):
-            formatter.write_dl(sorted(rows.items()))
+            formatter.write_dl(self.summaries())
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands and options at TAB; click itself would import every command for its summary."""
+        from click.shell_completion import CompletionItem
+
+        commands = [CompletionItem(name, help=text) for name, text in self.summaries() if name.startswith(incomplete)]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
 
 def _placeholder(name: str, reason: str) -> click.Command:

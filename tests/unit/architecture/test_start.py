@@ -16,12 +16,13 @@ _LINE = re.compile(r"^import time:\s+\d+ \|\s+\d+ \| +(\S+)$", re.MULTILINE)
 
 
 def loaded(*arguments: str, **env: str) -> tuple[set[str], str]:
-    """The top-level modules that a start of pgops with these arguments imports, as Python itself tells, and its output."""
+    """The modules and packages that a start of pgops with these arguments imports, as Python tells, and its output."""
     argv = [sys.executable, "-X", "importtime", "-c", START, *arguments]
     result = run(argv, timeout_s=60, env={**BARE, "PGOPS_PLUGIN_DIR": "/nonexistent", **env})
     assert result.exit_code == 0, result.stderr[-2000:]
     assert "Traceback" not in result.stderr
-    return {name.partition(".")[0] for name in _LINE.findall(result.stderr)}, result.stdout
+    names = _LINE.findall(result.stderr)
+    return {*names, *(name.partition(".")[0] for name in names)}, result.stdout
 
 
 def test_version_loads_nothing() -> None:
@@ -37,7 +38,7 @@ def test_version_loads_nothing() -> None:
 def test_help_loads_no_client_and_no_command(arguments: tuple[str, ...]) -> None:
     modules, said = loaded(*arguments)
     assert "click" in modules and "pgops" in said
-    assert modules & {*CLIENTS, "json", "email"} == set()
+    assert modules & {*CLIENTS, "json", "email", "pgops_health.command", "pgops_lab.command"} == set()
 
 
 @pytest.mark.parametrize("arguments", [("health", "--help"), ("lab", "--help"), ("plugins", "--help")])
@@ -60,3 +61,5 @@ def test_a_tab_press_loads_no_client(words: str, count: str, expected: str) -> N
     modules, said = loaded(_PGOPS_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=count)
     assert expected in said.splitlines()
     assert modules & CLIENTS == set()
+    commands = {"pgops_health.command", "pgops_lab.command"} if count == "1" else set()
+    assert modules & commands == set()

@@ -1,0 +1,201 @@
+#!/usr/bin/env python
+"""How long commands take, side by side in one run: medians, ratios, and the targets beside them.
+
+Usage: tests/benchmark/bench.py [--rounds N] [--start-only]. It brings up a lab of its own and takes it down. The
+commands of one table take turns, so that whatever else the machine does meets all of them alike. Exit code 1: a target was
+missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from pgops.config.model import Timeouts
+from pgops.hosts.process import run
+
+PYTHON = sys.executable
+PGOPS = str(Path(PYTHON).parent / "pgops")
+ONE_TIMEOUT_S = Timeouts().connect_s + Timeouts().answer_s
+DCS_GONE_LIMIT_S = 3.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured command. `limit` is the target: at most so many times the first row of its table."""
+
+    name: str
+    argv: Sequence[str]
+    limit: float | None = None
+    codes: tuple[int, ...] = (0,)
+
+
+class Bench:
+    """Measures tables of commands and remembers whether every target was met."""
+
+    def __init__(self, rounds: int) -> None:
+        self._rounds = rounds
+        self.missed: list[str] = []
+
+    def table(self, title: str, rows: Sequence[Row]) -> dict[str, float]:
+        """Run the commands in turns and print their medians; gives them in seconds by name."""
+        times: dict[str, list[float]] = {row.name: [] for row in rows}
+        for number in range(self._rounds + 1):
+            for row in rows:
+                seconds = measure(row)
+                if number:  # the first round warms the caches
+                    times[row.name].append(seconds)
+        medians = {name: median(taken) for name, taken in times.items()}
+        base = medians[rows[0].name]
+        print(f"\n{title} (median of {self._rounds})")
+        for row in rows:
+            ratio = medians[row.name] / base
+            spread = f"{min(times[row.name]) * 1000:.0f} to {max(times[row.name]) * 1000:.0f}"
+            line = f"  {row.name:28} {medians[row.name] * 1000:7.0f} ms  ({spread})  {ratio:5.2f} x"
+            print(line + (f"  {self._judge(row.name, ratio, row.limit)}" if row.limit else ""), flush=True)
+        return medians
+
+    def limit(self, name: str, seconds: float, limit_s: float) -> None:
+        """Print a time that has a limit of its own."""
+        print(f"  {name:28} {seconds * 1000:7.0f} ms  {self._judge(name, seconds, limit_s, ' s')}", flush=True)
+
+    def _judge(self, name: str, value: float, limit: float, unit: str = " x") -> str:
+        if value > limit:
+            self.missed.append(name)
+        return f"target {limit:g}{unit}: {'MISSED' if value > limit else 'met'}"
+
+
+def measure(row: Row) -> float:
+    """Seconds of one run. Raises `SystemExit` when the command ends otherwise than it should."""
+    result = run(row.argv, timeout_s=60, env=os.environ)
+    if result.exit_code not in row.codes:
+        raise SystemExit(f"{row.name}: {result.fault}\n{result.stdout}{result.stderr}")
+    return result.duration_s
+
+
+def bench_start(bench: Bench) -> None:
+    """What every start costs."""
+    complete = {"_PGOPS_COMPLETE": "bash_complete", "COMP_WORDS": "pgops he", "COMP_CWORD": "1"}
+    tab = ["env", *(f"{name}={value}" for name, value in complete.items()), PGOPS]
+    bench.table(
+        "start",
+        [
+            Row("python -c pass", [PYTHON, "-c", "pass"]),
+            Row("pgops --version", [PGOPS, "--version"], 1.5),
+            Row("pgops --help", [PGOPS, "--help"], 5.0),
+            Row("pgops health --help", [PGOPS, "health", "--help"]),
+            Row("TAB after pgops he", tab),
+        ],
+    )
+
+
+def bench_lab(bench: Bench, name: str) -> None:
+    """`health` beside `patronictl list`, with one node silent, and with the DCS gone."""
+    status = lab_status(name)
+    health = [PGOPS, "-c", status["config"], "health"]
+    patronictl = Path(_cmdline(_pid(status, "patroni-n1"))[1]).parent / "patronictl"
+    well = bench.table(
+        "three nodes, all well",
+        [
+            Row("patronictl list", [str(patronictl), "-c", f"{status['directory']}/n1/patroni.yml", "list"]),
+            Row("pgops health", health, 1.0),
+            Row("pgops health --quick", [*health, "--quick"], 0.6),
+            Row("pgops health --deep", [*health, "--deep"]),
+        ],
+    )
+    silent = next(member["name"] for member in status["members"] if "replica" in member["patroni_says"])
+    with stopped(_node_pids(status, silent)):
+        rows = [
+            Row("pgops health", health, codes=(1, 2, 3)),
+            Row("pgops health --quick", [*health, "--quick"], codes=(1, 2, 3)),
+        ]
+        slow = bench.table(f"{silent} accepts connections and never answers", rows)
+    for row in rows:
+        bench.limit(f"added to {row.name}", slow[row.name] - well[row.name], ONE_TIMEOUT_S)
+    lab("break", "dcs-lost", "--name", name)
+    rows = [
+        Row("pgops health", health, codes=(2, 3)),
+        Row("pgops health --quick", [*health, "--quick"], codes=(2, 3)),
+    ]
+    gone = bench.table("the DCS gone", rows)
+    for row in rows:
+        bench.limit(row.name, gone[row.name], DCS_GONE_LIMIT_S)
+
+
+def _pid(status: Mapping[str, Any], program: str) -> int:
+    return next(int(each["pid"]) for each in status["programs"] if each["name"] == program)
+
+
+def _cmdline(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+
+
+def _node_pids(status: Mapping[str, Any], node: str) -> list[int]:
+    """etcd, Patroni and every process of PostgreSQL of one member."""
+    data = f"{status['directory']}/{node}/data"
+    servers = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and str((entry / "cwd").readlink()) == data:
+                servers.append(int(entry.name))
+        except OSError:  # it ended meanwhile, or is not ours to see
+            continue
+    return [_pid(status, f"etcd-{node}"), _pid(status, f"patroni-{node}"), *servers]
+
+
+@contextmanager
+def stopped(pids: Sequence[int]) -> Iterator[None]:
+    """These processes stopped: their sockets accept and nobody answers."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def lab(*arguments: str) -> str:
+    """`pgops lab ...`; raises `SystemExit` when it fails."""
+    result = run([PGOPS, "lab", *arguments], timeout_s=400, env=os.environ)
+    if not result.ok:
+        raise SystemExit(f"pgops lab {' '.join(arguments)}: {result.fault}")
+    return result.stdout
+
+
+def lab_status(name: str) -> dict[str, Any]:
+    """`pgops lab status` as it tells programs."""
+    status: dict[str, Any] = json.loads(lab("status", "--name", name, "-f", "json"))
+    return status
+
+
+def main() -> int:
+    """Measure, print, and say with the exit code whether all targets were met."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--start-only", action="store_true", help="bring up no lab")
+    options = parser.parse_args()
+    bench = Bench(options.rounds)
+    bench_start(bench)
+    if not options.start_only:
+        name = f"bench-{os.getpid()}"
+        try:
+            lab("up", name, "--patroni", "4.1")
+            bench_lab(bench, name)
+        finally:
+            lab("down", "--name", name)
+    print(f"\nmissed: {', '.join(bench.missed)}" if bench.missed else "\nall targets met")
+    return 1 if bench.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
