@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pgops.errors import PgopsError
 from pgops.hosts.process import CommandResult, run
+from pgops_lab import lab as labs
 from pgops_lab import places
 from pgops_lab.locks import locked
 
@@ -81,6 +82,7 @@ def _build(link: Path, patroni: str, tell: Callable[[str], None]) -> Path:
         aside.unlink(missing_ok=True)
         aside.symlink_to(directory.name)
         aside.replace(link)
+        _prune(link)
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
@@ -88,6 +90,17 @@ def _build(link: Path, patroni: str, tell: Callable[[str], None]) -> Path:
         os.umask(mask)
     tell(f"prepared Patroni {patroni} ({time.monotonic() - started:.0f} s)")
     return directory
+
+
+def _prune(link: Path) -> None:
+    """Remove what was built before, or was cut off half built, unless a lab runs on it."""
+    try:
+        used = {labs.load(name).environment for name in labs.names()} | {link.resolve()}
+    except PgopsError:
+        return  # a lab that cannot be read may run on any of them
+    for directory in link.parent.glob(f"{link.name}.*"):
+        if directory not in used:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _choose_python() -> str:

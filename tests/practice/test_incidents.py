@@ -39,7 +39,7 @@ SPLIT_BRAIN = Expected(
     ),
 )
 SAME_TIMELINE = Expected("same-timeline", 2, (("wal-identity", CRITICAL, "differs"),), deep=True)
-LEADER_CRASH = Expected("leader-crash", 2, (("patroni", CRITICAL, "not running"), ("services", CRITICAL, "patroni-")))
+LEADER_CRASH = Expected("leader-crash", 2, (("patroni", CRITICAL, "not running"), ("services", WARNING, "is held")))
 REPLICA_BEHIND = Expected("replica-behind", 2, (("replicas", CRITICAL, "does not stream"),))
 REPLICA_BROKEN = Expected("replica-broken", 2, (("replicas", CRITICAL, "does not stream"),))
 ETCD_MEMBER = Expected("etcd-member", 2, (("dcs-members", WARNING, "one more loss"), ("services", CRITICAL, "etcd-")))
