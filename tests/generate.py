@@ -1,7 +1,7 @@
-#!/usr/bin/env python
-"""Writes completions/ and man/ from the live command line. Usage: tests/generate.py [DIRECTORY], by default the project's.
+"""Writes completions/ and man/ from the live command line.
 
-A test compares what is committed with what this makes. Plugins that happen to be installed here do not count.
+Usage: .venv/bin/python tests/generate.py [DIRECTORY], by default the project's. A test compares what is committed with what
+this makes. Plugins that happen to be installed here do not count.
 """
 
 from __future__ import annotations

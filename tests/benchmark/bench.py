@@ -1,9 +1,8 @@
-#!/usr/bin/env python
 """How long commands take, side by side in one run: medians, ratios, and the targets beside them.
 
-Usage: tests/benchmark/bench.py [--rounds N] [--start-only]. It brings up a lab of its own and takes it down. The
-commands of one table take turns, so that whatever else the machine does meets all of them alike. Exit code 1: a target was
-missed.
+Usage: .venv/bin/python tests/benchmark/bench.py [--rounds N] [--start-only]. It brings up a lab of its own and takes it
+down. The commands of one table take turns, so that whatever else the machine does meets all of them alike. Exit code 1: a
+target was missed.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def test_what_is_committed_is_fresh(fresh: Path, folder: str) -> None:
     made = {path.name: path.read_bytes() for path in (fresh / folder).iterdir()}
     kept = {path.name: path.read_bytes() for path in (ROOT / folder).iterdir()}
     stale = sorted(name for name in made.keys() | kept.keys() if made.get(name) != kept.get(name))
-    assert stale == [], "run tests/generate.py"
+    assert stale == [], "run .venv/bin/python tests/generate.py"
 
 
 def test_every_command_has_a_page(fresh: Path) -> None:
