@@ -190,6 +190,8 @@ def find_pause(snapshot: Snapshot) -> Iterator[Finding]:
 
 def _pause_origin(keys: DcsKeys, now: datetime) -> str:
     record = keys.pause_record
+    if record is None and keys.records_fault:
+        return f"since when and by whom is unknown (pgops's own record could not be read: {keys.records_fault})"
     if record is None:
         return "since when and by whom is unknown (not set by pgops)"
     text = f"for {format_duration((now - record.since).total_seconds())} by {record.owner or 'unknown'}"

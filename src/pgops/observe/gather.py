@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from functools import partial
 
 from pgops.config.model import ClusterConfig, HostConfig
-from pgops.dcs import Dcs, DcsFault, DcsHealth
+from pgops.dcs import Dcs, DcsFault, DcsHealth, DcsKey
 from pgops.errors import PgopsError
 from pgops.observe.deep import read_deep
 from pgops.observe.keys import parse_keys, record_prefix
@@ -83,8 +83,7 @@ def _read_dcs(cluster: ClusterConfig, *, health: bool) -> tuple[Reading[DcsKeys]
     state = Task(partial(_read_dcs_health, dcs)) if health else None
     try:
         entries = dcs.read_prefix(cluster.prefix)
-        records = dcs.read_prefix(record_prefix(cluster.prefix))
-        keys: Reading[DcsKeys] = Known(parse_keys(cluster.prefix, entries, records))
+        keys: Reading[DcsKeys] = Known(_with_records(cluster, dcs, entries))
     except DcsFault as fault:
         keys = Unknown(str(fault))
     try:
@@ -92,6 +91,14 @@ def _read_dcs(cluster: ClusterConfig, *, health: bool) -> tuple[Reading[DcsKeys]
         return keys, state.result(time.monotonic() + limit_s) if state else NOT_ASKED
     except Late:
         return keys, Unknown("the DCS's members gave no answer in time")
+
+
+def _with_records(cluster: ClusterConfig, dcs: Dcs, entries: dict[str, DcsKey]) -> DcsKeys:
+    """Patroni's keys beside pgops's own records, which a role may not be allowed to read."""
+    try:
+        return parse_keys(cluster.prefix, entries, dcs.read_prefix(record_prefix(cluster.prefix)))
+    except DcsFault as fault:
+        return replace(parse_keys(cluster.prefix, entries, {}), records_fault=str(fault))
 
 
 def _read_dcs_health(dcs: Dcs) -> Reading[DcsHealth]:

@@ -102,6 +102,8 @@ class DcsKeys:
     failsafe: Mapping[str, str] | None
     pause_record: PauseRecord | None
     faults: tuple[str, ...] = ()
+    records_fault: str | None = None
+    """Why pgops's own records could not be read, where Patroni's keys could."""
 
     @property
     def paused(self) -> bool:
