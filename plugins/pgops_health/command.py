@@ -7,6 +7,7 @@ import time
 
 import click
 
+from pgops.cli import interrupts
 from pgops.cli.context import config_option, config_path
 
 FORMATS = ("table", "json", "yaml", "tsv", "nagios", "prometheus")
@@ -63,6 +64,7 @@ def health(
     examined = examination.Examination(config_path(ctx), clusters, checks, quick=quick, deep=deep)
     while True:
         reports = examined.make_reports()
+        interrupts.check()
         text = examination.render(form, reports, verbose=verbose)
         if watch is None:
             click.echo(text, nl=False)

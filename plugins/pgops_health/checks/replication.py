@@ -78,7 +78,7 @@ def find_lag(snapshot: Snapshot) -> Iterator[Finding]:
         yield unknown("the primary's WAL position is not known, so lag cannot be told", because=NO_PRIMARY)
         return
     for node in replicas(snapshot):
-        received, replayed = _positions(node)
+        received, replayed = positions(node)
         if replayed is None and received is None:
             yield unknown(
                 f"its WAL position is not known ({reason(node.sql) or reason(node.rest) or 'not told'})", node.name
@@ -117,7 +117,7 @@ def find_ahead(snapshot: Snapshot) -> Iterator[Finding]:
         return
     ahead = False
     for node in replicas(snapshot):
-        received, replayed = _positions(node)
+        received, replayed = positions(node)
         furthest = max((value for value in (received, replayed) if value is not None), default=None)
         if furthest is not None and furthest > end:
             ahead = True
@@ -265,12 +265,18 @@ def _end(leader: Node) -> int | None:
     return sql.flush_bytes if sql is not None else rest.location_bytes if rest is not None else None
 
 
-def _positions(node: Node) -> tuple[int | None, int | None]:
-    """(received, replayed) of a replica: by SQL, else by REST."""
+def positions(node: Node) -> tuple[int | None, int | None]:
+    """(received, replayed) of a replica: by SQL, else by REST.
+
+    What was replayed from the archive was never received by the stream, whose own position then lies behind: what was
+    replayed counts as received. Source: PostgreSQL docs, functions-admin, pg_last_wal_receive_lsn.
+    """
     sql, rest = known(node.sql), known(node.rest)
     if sql is not None:
-        return sql.receive_bytes, sql.replay_bytes
-    return (rest.received_bytes, rest.replayed_bytes) if rest is not None else (None, None)
+        received, replayed = sql.receive_bytes, sql.replay_bytes
+    else:
+        received, replayed = (rest.received_bytes, rest.replayed_bytes) if rest is not None else (None, None)
+    return max((value for value in (received, replayed) if value is not None), default=None), replayed
 
 
 _VIEWS = frozenset({View.REST, View.DCS, View.SQL})

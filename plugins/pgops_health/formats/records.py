@@ -12,6 +12,7 @@ from pgops.checks import Verdict
 from pgops.observe.lsn import format_lsn
 from pgops.observe.snapshot import Node, Snapshot
 from pgops.readings import known
+from pgops_health.checks.replication import positions, primary
 from pgops_health.report import Judged, Report, exit_code, worst_verdict
 
 SCHEMA_VERSION = 1
@@ -47,8 +48,7 @@ def _cluster(report: Report) -> dict[str, Any]:
 def member_record(snapshot: Snapshot, node: Node) -> dict[str, Any]:
     """One member as it was seen; what could not be seen is null."""
     rest, sql = known(node.rest), known(node.sql)
-    received = sql.receive_bytes if sql else rest.received_bytes if rest else None
-    replayed = sql.replay_bytes if sql else rest.replayed_bytes if rest else None
+    received, replayed = positions(node)
     end = sql.flush_bytes if sql else rest.location_bytes if rest else None
     reached = [value for value in (received, replayed, end) if value is not None]
     takes_writes = node.is_primary
@@ -76,8 +76,6 @@ def _replication_state(node: Node) -> str | None:
 
 def _lag(snapshot: Snapshot, node: Node, reached: int | None) -> int | None:
     """Bytes behind the primary that is measured against; null for a primary and where either end is unknown."""
-    from pgops_health.checks.replication import primary
-
     leader = primary(snapshot)
     if leader is None or node.is_primary is not False or reached is None:
         return None

@@ -92,7 +92,7 @@ def _answer(function: Callable[[], T], pipe: int) -> None:
     import pickle
 
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C, and ends us
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
         try:
             data = pickle.dumps((function(), None))
         except Exception as error:  # told to the parent, which says it
