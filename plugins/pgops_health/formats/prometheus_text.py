@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pgops.render.text import printable
 from pgops_health.formats.records import member_record
 from pgops_health.report import Report
 
@@ -52,4 +53,4 @@ def _whole(family: str, body: str, value: float) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return printable(text).replace("\\", "\\\\").replace('"', '\\"')

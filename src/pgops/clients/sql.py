@@ -48,6 +48,8 @@ class SqlSession:
             )
         except psycopg.Error as error:
             raise SqlFault(_connect_kind(str(error)), _one_line(error)) from None
+        except ValueError:  # from the codec of host names, which quotes what it was given
+            raise SqlFault("unreachable", "its address is not a host name") from None
 
     def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The rows of one statement. Raises `SqlFault`."""

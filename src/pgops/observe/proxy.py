@@ -38,8 +38,11 @@ def parse_servers(text: str) -> tuple[ProxyServer, ...]:
     """The rows of type 2 (server) of HAProxy's CSV. Raises ValueError when it is something else."""
     if not text.startswith("# pxname,"):
         raise ValueError("not HAProxy's CSV")
+    table = csv.DictReader(io.StringIO(text[2:]))
+    if not {"pxname", "svname", "status", "type"} <= set(table.fieldnames or ()):
+        raise ValueError("columns are missing")
     servers = []
-    for row in csv.DictReader(io.StringIO(text[2:])):
+    for row in table:
         if row.get("type") == "2" and row.get("pxname") and row.get("svname"):
             address = row.get("addr") or None
             servers.append(ProxyServer(row["pxname"] or "", row["svname"] or "", address, row.get("status") or ""))
