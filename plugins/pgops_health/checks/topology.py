@@ -230,6 +230,8 @@ def find_identifiers(snapshot: Snapshot) -> Iterator[Finding]:
 def find_faults(snapshot: Snapshot) -> Iterator[Finding]:
     """What pgops was told, and what Patroni's keys hold, can be understood."""
     keys = known(snapshot.keys)
+    if keys is None:
+        yield unread("Patroni's keys could not be read", snapshot.keys)
     for text in snapshot.warnings:
         yield warning(text, next_step="correct it there; man pgops.yml says what each part needs")
     for fault in keys.faults if keys else ():
