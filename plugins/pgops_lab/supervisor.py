@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import http.client
-import socket
 import xmlrpc.client
 from dataclasses import dataclass
 from typing import Any
 
 from pgops.errors import PgopsError
+from pgops.services.supervisord_socket import SocketTransport
 from pgops_lab.lab import Lab
 
 ALREADY_STARTED, NOT_RUNNING = 60, 70
@@ -28,27 +28,6 @@ class Program:
     pid: int | None
     uptime_s: int | None
     said: str
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-class _Transport(xmlrpc.client.Transport):
-    def __init__(self, path: str, timeout_s: float) -> None:
-        super().__init__()
-        self._path = path
-        self._timeout_s = timeout_s
-
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return _Connection(self._path, self._timeout_s)
 
 
 def programs(lab: Lab) -> tuple[Program, ...]:
@@ -88,7 +67,7 @@ def is_up(lab: Lab) -> bool:
 
 
 def _call(lab: Lab, method: str, *arguments: object, timeout_s: float = 15) -> Any:
-    proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(str(lab.socket), timeout_s))
+    proxy = xmlrpc.client.ServerProxy("http://localhost", transport=SocketTransport(str(lab.socket), timeout_s))
     try:
         return getattr(proxy.supervisor, method)(*arguments)
     except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:

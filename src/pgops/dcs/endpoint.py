@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -47,3 +48,16 @@ def parse_endpoint(url: str, default_port: int = 2379) -> Endpoint:
     if not _HOST.fullmatch(host) or parts.scheme not in ("http", "https") or "@" in parts.netloc:
         raise DcsFault(f"{printable(url.rpartition('@')[2])[:200]!r} is not an http or https URL of an etcd")
     return Endpoint(parts.scheme, host.lower(), port)
+
+
+def reachable_endpoints(urls: Iterable[str]) -> list[Endpoint]:
+    """A member's own client URLs as far as they lead there from elsewhere; what is no such URL is left out."""
+    found = []
+    for url in urls:
+        try:
+            endpoint = parse_endpoint(url)
+        except DcsFault:
+            continue
+        if endpoint.reachable_from_elsewhere:
+            found.append(endpoint)
+    return found

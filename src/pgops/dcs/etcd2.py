@@ -14,7 +14,7 @@ from urllib.parse import quote
 from pgops.clients.http import HttpAnswer, HttpClient, HttpFault, parse_json
 from pgops.config.model import DcsConfig
 from pgops.dcs import DcsFault, DcsHealth, DcsKey, DcsMember
-from pgops.dcs.endpoint import Endpoint, parse_endpoint
+from pgops.dcs.endpoint import Endpoint, parse_endpoint, reachable_endpoints
 from pgops.dcs.etcd_http import Metrics, Verdict, read_metrics, read_verdict
 from pgops.dcs.race import Asked, first_answer
 from pgops.readings import Skipped
@@ -75,7 +75,7 @@ class Etcd2Dcs:
         lists = {endpoint.url: lambda item=endpoint: self._list_members(item) for endpoint in endpoints}
         answered_by, listed = first_answer(lists, deadline)
         for member in listed:
-            for endpoint in _own_endpoints(member)[:1]:
+            for endpoint in reachable_endpoints(member.client_urls)[:1]:
                 self._ask_reports(reports, endpoint)
         reports.await_all(deadline)
         members = sorted((_describe(item, endpoints, reports) for item in listed), key=lambda m: (m.name, m.member_id))
@@ -169,23 +169,11 @@ def _listed(item: Mapping[str, Any]) -> _Listed:
     return _Listed(_text(item.get("id")), _text(item.get("name")), tuple(_text(url) for url in urls))
 
 
-def _own_endpoints(member: _Listed) -> list[Endpoint]:
-    found = []
-    for url in member.client_urls:
-        try:
-            endpoint = parse_endpoint(url)
-        except DcsFault:
-            continue
-        if endpoint.reachable_from_elsewhere:
-            found.append(endpoint)
-    return found
-
-
 def _describe(member: _Listed, endpoints: list[Endpoint], reports: Asked[_Report]) -> DcsMember:
     if not member.name:
         fault = "it is listed as a member but never started"
         return DcsMember("", member.member_id, member.client_urls, started=False, healthy=False, fault=fault)
-    own = _own_endpoints(member)
+    own = reachable_endpoints(member.client_urls)
     place, report = next(
         (
             (endpoint, said)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pgops.clients.http import HttpClient
 from pgops.config.model import DcsConfig
 from pgops.dcs import DcsFault, DcsHealth, DcsKey, DcsMember
-from pgops.dcs.endpoint import Endpoint, parse_endpoint
+from pgops.dcs.endpoint import Endpoint, parse_endpoint, reachable_endpoints
 from pgops.dcs.etcd3_channel import Channel, ListedMember, MemberStatus
 from pgops.dcs.etcd_http import Metrics, Verdict, read_metrics, read_verdict
 from pgops.dcs.race import Asked, first_answer
@@ -58,7 +58,7 @@ class Etcd3Dcs:
         alarms: Asked[tuple[tuple[int, str], ...]] = Asked()
         alarms.ask("alarms", self._channel(parse_endpoint(roll.answered_by)).read_alarms)
         for member in roll.members:
-            for endpoint in _own_endpoints(member)[:1]:
+            for endpoint in reachable_endpoints(member.client_urls)[:1]:
                 self._ask_reports(reports, endpoint)
         reports.await_all(deadline)
         alarms.await_all(deadline)
@@ -94,19 +94,6 @@ class Etcd3Dcs:
         reports.ask(f"metrics {endpoint.url}", lambda: read_metrics(self._http, endpoint))
 
 
-def _own_endpoints(member: ListedMember) -> list[Endpoint]:
-    """The member's own client URLs as far as they lead there from elsewhere."""
-    found = []
-    for url in member.client_urls:
-        try:
-            endpoint = parse_endpoint(url)
-        except DcsFault:
-            continue
-        if endpoint.reachable_from_elsewhere:
-            found.append(endpoint)
-    return found
-
-
 def _name_alarms(asked: Asked[tuple[tuple[int, str], ...]]) -> Reading[tuple[tuple[str, str], ...]]:
     if "alarms" not in asked.answers:
         return Unknown(f"etcd's alarms: {asked.faults['alarms']}")
@@ -115,7 +102,7 @@ def _name_alarms(asked: Asked[tuple[tuple[int, str], ...]]) -> Reading[tuple[tup
 
 def _find_endpoint(member: ListedMember, endpoints: list[Endpoint], reports: Asked[_Report]) -> Endpoint | None:
     """Where this member was asked: where its own id answered, else at its own URL."""
-    own = _own_endpoints(member)
+    own = reachable_endpoints(member.client_urls)
     for endpoint in [*own, *endpoints]:
         status = reports.answers.get(f"status {endpoint.url}")
         if isinstance(status, MemberStatus) and status.member_id == member.member_id:

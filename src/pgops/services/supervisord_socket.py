@@ -28,8 +28,10 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class _Transport(xmlrpc.client.Transport):
-    def __init__(self, path: str, timeout_s: float, login: tuple[str, str] | None) -> None:
+class SocketTransport(xmlrpc.client.Transport):
+    """XML-RPC over the unix socket at `path`; `login` is (user, password) where supervisord wants one."""
+
+    def __init__(self, path: str, timeout_s: float, login: tuple[str, str] | None = None) -> None:
         super().__init__(headers=[("Authorization", _basic(*login))] if login else [])
         self._path = path
         self._timeout_s = timeout_s
@@ -41,7 +43,7 @@ class _Transport(xmlrpc.client.Transport):
 def ask_processes(config_file: str, *, timeout_s: float) -> dict[str, tuple[str, int | None]]:
     """Program (`group:name` where they differ) -> (state, pid or None). Raises `NotOurs`, `HostFault`."""
     path, login = _read_socket(config_file)
-    server: Any = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(path, timeout_s, login))
+    server: Any = xmlrpc.client.ServerProxy("http://localhost", transport=SocketTransport(path, timeout_s, login))
     try:
         processes = server.supervisor.getAllProcessInfo()
     except PermissionError:
