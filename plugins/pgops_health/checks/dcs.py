@@ -12,6 +12,7 @@ from pgops.observe.fields import ShapeFault, iso_moment
 from pgops.observe.snapshot import DcsKeys, Snapshot, View
 from pgops.readings import known, reason
 from pgops.render.units import format_bytes, format_duration, format_time
+from pgops_health.checks.commands import read_log
 
 LOOP_WAIT_S = 10
 RETRY_TIMEOUT_S = 10
@@ -56,7 +57,7 @@ def find_reachable(snapshot: Snapshot) -> Iterator[Finding]:
         yield critical(
             f"its Patroni has not seen the DCS for {format_duration(age)} (limit {format_duration(limit_s)})",
             name,
-            next_step=f"journalctl -u patroni on {name}; can that machine reach the DCS?",
+            next_step=f"{read_log(snapshot, 'patroni', name)}; can that machine reach the DCS?",
             dcs_age_s=round(age, 1),
             limit_s=limit_s,
         )
@@ -95,7 +96,7 @@ def find_members(snapshot: Snapshot) -> Iterator[Finding]:
             yield (critical if spare < 0 else warning)(
                 f"is not healthy ({member.fault or 'it says so itself'})",
                 member.name,
-                next_step="journalctl -u etcd there; never wipe its data first: member remove, then add",
+                next_step="its log there; never wipe its data first: member remove, then add",
             )
         yield from _size(snapshot, member)
     versions = sorted({member.version for member in health.members if member.version})
@@ -226,7 +227,7 @@ def find_failover_key(snapshot: Snapshot) -> Iterator[Finding]:
         else:
             text, step = (
                 f"a failover {what} is waiting and has not been carried out",
-                "journalctl -u patroni on the leader",
+                read_log(snapshot, "patroni", snapshot.leader or "the leader"),
             )
         missing = order.get("member") and snapshot.node(str(order["member"])) is None
         yield warning(text + (f"; {target} is no member" if missing else ""), next_step=step)

@@ -9,6 +9,7 @@ from pgops.observe.facts import DiskUsage
 from pgops.observe.snapshot import Node, ProxyTarget, ProxyView, Snapshot, View
 from pgops.readings import known, reason
 from pgops.render.units import format_bytes, format_duration
+from pgops_health.checks.commands import read_log
 
 
 def find_signals(snapshot: Snapshot) -> Iterator[Finding]:
@@ -88,7 +89,7 @@ def find_services(snapshot: Snapshot) -> Iterator[Finding]:
                 yield critical(
                     f"{service.unit} is {service.state}",
                     node.name,
-                    next_step=f"journalctl -u {service.unit} on {node.name}",
+                    next_step=read_log(snapshot, service.role, node.name),
                 )
             elif service.enabled is False:
                 yield warning(

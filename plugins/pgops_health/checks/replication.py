@@ -9,6 +9,7 @@ from pgops.observe.lsn import format_lsn
 from pgops.observe.snapshot import Node, Snapshot, View
 from pgops.readings import known, reason
 from pgops.render.units import format_bytes, format_duration
+from pgops_health.checks.commands import read_log
 
 NO_PRIMARY = "no primary is known"
 _STARTING = ("starting", "restarting", "creating replica", "in archive recovery", "initializing new cluster")
@@ -34,7 +35,7 @@ def find_streaming(snapshot: Snapshot) -> Iterator[Finding]:
     for node in replicas(snapshot):
         rest, sql = known(node.rest), known(node.sql)
         state = rest.state if rest else None
-        journal = f"PostgreSQL's log and journalctl -u patroni on {node.name}"
+        journal = f"PostgreSQL's log, and {read_log(snapshot, 'patroni', node.name)}"
         if sql is None and state not in (None, "running", "streaming"):
             level = warning if state in _STARTING else critical
             yield level(f"its PostgreSQL is {state}", node.name, next_step=journal)

@@ -11,6 +11,7 @@ from pgops.checks import Check, Finding, critical, ok, skipped, unknown, unread,
 from pgops.observe.lsn import format_lsn
 from pgops.observe.snapshot import Node, Snapshot, View
 from pgops.readings import Known, known, reason
+from pgops_health.checks.commands import read_log, read_status
 
 _ASK = frozenset({View.REST, View.DCS, View.SQL})
 _ALL = _ASK | {View.HOST, View.BACKUP}
@@ -88,12 +89,12 @@ def find_lock(snapshot: Snapshot) -> Iterator[Finding]:
     if others:
         yield critical(
             f"{', '.join(others)} takes writes without the lock, which {keys.leader or 'nobody'} holds",
-            next_step=f"do not resume or restart Patroni there; systemctl status patroni on {others[0]}",
+            next_step=f"do not resume or restart Patroni there; {read_status(snapshot, 'patroni', others[0])}",
         )
     if holder is not None and holder.is_primary is False:
         yield critical(
             f"{holder.name} holds the lock but does not take writes",
-            next_step=f"journalctl -u patroni on {holder.name}: is it starting, or is its PostgreSQL failing?",
+            next_step=f"{read_log(snapshot, 'patroni', holder.name)}: is it starting, or is its PostgreSQL failing?",
         )
     claiming = [node.name for node in snapshot.nodes if known(node.primary_code) == 200]
     if len(claiming) > 1:
@@ -125,7 +126,7 @@ def find_patroni(snapshot: Snapshot) -> Iterator[Finding]:
             yield critical(
                 f"Patroni answers, but its loop stands still (GET /liveness gave {liveness})",
                 node.name,
-                next_step=f"journalctl -u patroni on {node.name}",
+                next_step=read_log(snapshot, "patroni", node.name),
                 liveness_http_status=liveness,
             )
         elif rest.scope is not None and rest.scope != snapshot.cluster.scope:
@@ -143,11 +144,11 @@ def _silent(snapshot: Snapshot, node: Node) -> Finding:
     """Patroni does not answer. What that means depends on whether its PostgreSQL runs on."""
     sql = known(node.sql)
     why = reason(node.rest)
-    status = f"systemctl status patroni on {node.name}"
+    status = read_status(snapshot, "patroni", node.name)
     if sql is not None and not sql.in_recovery:
         text = f"a primary runs without an answering Patroni ({why}): nobody demotes it when the lock moves"
         return critical(
-            text, node.name, next_step=f"{status}; a hung Patroni is not stopped by systemctl without a SIGCONT"
+            text, node.name, next_step=f"{status}; do not stop it: stopping continues a hung one, which then rewinds"
         )
     if sql is not None:
         return critical(f"PostgreSQL runs without an answering Patroni ({why})", node.name, next_step=status)
