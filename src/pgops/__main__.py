@@ -22,6 +22,9 @@ def _start(arguments: list[str]) -> int:
         except OSError:
             return _cannot_write()
         return 0
+    from pgops.cli import interrupts
+
+    interrupts.heed()  # before the many imports that follow
     from pgops.cli.run import run
 
     return run(arguments)

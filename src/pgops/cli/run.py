@@ -8,7 +8,7 @@ import os
 import click
 
 from pgops import plugins
-from pgops.cli import interrupts, streams
+from pgops.cli import streams
 from pgops.errors import NAGIOS_UNKNOWN, ExitCode, PgopsError
 from pgops.render.text import printable
 
@@ -21,7 +21,6 @@ def run(arguments: list[str]) -> int:
     Output that could not be written was not delivered: that is a fault, and never the code of the answer in it.
     """
     streams.prepare()
-    interrupts.heed()
     try:
         return _run(arguments)
     except (KeyboardInterrupt, click.Abort):
