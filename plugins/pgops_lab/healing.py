@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 
 from pgops.errors import PgopsError
 from pgops_lab import acts, booting, holds, probes, processes, repository
 from pgops_lab.lab import Lab, Member
 from pgops_lab.waiting import wait_for
+
+SETTLE_TRIES, SETTLE_PAUSE_S = 4, 3.0
 
 GRACE_S = 30.0
 """How long a replica gets to stream by itself (rewind included) before it is cloned anew."""
@@ -27,15 +30,29 @@ def heal(lab: Lab, tell: Callable[[str], None]) -> None:
     if started:
         tell("started " + ", ".join(started))
     booting.wait_for_etcd(lab)
-    booting.wait_for_leader(lab, timeout_s=90)
-    _have_replicas_stream(lab, tell)
-    leader = probes.require_leader(lab)
-    wait_for_archive(lab, leader)
+    leader = _settle(lab, tell)
     repository.ensure_stanza(lab, leader)
     if not repository.backups(lab, leader):
         tell("taking a full backup")
         repository.backrest(lab, leader, "--type=full", "backup")
     booting.wait_for_members(lab, frozenset(member.name for member in lab.members))
+
+
+def _settle(lab: Lab, tell: Callable[[str], None]) -> Member:
+    """Wait until somebody leads for good: after a lost DCS the old leader still says so while it steps down."""
+    for attempt in range(SETTLE_TRIES):
+        try:
+            booting.wait_for_leader(lab, timeout_s=90)
+            _have_replicas_stream(lab, tell)
+            leader = probes.require_leader(lab)
+            wait_for_archive(lab, leader)
+        except PgopsError:
+            if attempt == SETTLE_TRIES - 1:
+                raise
+            time.sleep(SETTLE_PAUSE_S)
+        else:
+            break
+    return leader
 
 
 def wait_for_archive(lab: Lab, leader: Member, *, timeout_s: float = 75) -> None:
