@@ -143,8 +143,9 @@ def _by_failsafe(keys: DcsKeys, node: Node) -> Exclusion | None:
 
 def _by_lag(snapshot: Snapshot, keys: DcsKeys, node: Node, rest: RestStatus) -> Exclusion | None:
     """Against the primary's real position where it is known: the DCS's optime is only written once a loop."""
-    limit = keys.setting("maximum_lag_on_failover", MAXIMUM_LAG_BYTES)
-    if not isinstance(limit, int) or limit < 0:
+    asked = keys.number("maximum_lag_on_failover", MAXIMUM_LAG_BYTES)
+    limit = MAXIMUM_LAG_BYTES if asked is None else int(asked)
+    if limit < 0:
         return None
     sql = known(node.sql)
     own = [rest.received_bytes, rest.replayed_bytes]

@@ -23,9 +23,9 @@ TTL_S = 30
 def find_reachable(snapshot: Snapshot) -> Iterator[Finding]:
     """The DCS answers us, and answered every Patroni of late."""
     keys = known(snapshot.keys)
-    config = keys or None
-    loop_s = float(config.setting("loop_wait", LOOP_WAIT_S)) if config else LOOP_WAIT_S
-    limit_s = 2 * loop_s + float(config.setting("retry_timeout", RETRY_TIMEOUT_S) if config else RETRY_TIMEOUT_S)
+    loop_s = (keys.number("loop_wait", LOOP_WAIT_S) if keys else None) or LOOP_WAIT_S
+    retry_s = (keys.number("retry_timeout", RETRY_TIMEOUT_S) if keys else None) or RETRY_TIMEOUT_S
+    limit_s = 2.0 * loop_s + retry_s
     ages = {}
     for node in snapshot.nodes:
         rest = known(node.rest)
@@ -243,9 +243,9 @@ def find_timing(snapshot: Snapshot) -> Iterator[Finding]:
             else unknown("the DCS holds no dynamic configuration")
         )
         return
-    ttl_s, loop_s = keys.setting("ttl", TTL_S), keys.setting("loop_wait", LOOP_WAIT_S)
-    retry_s = keys.setting("retry_timeout", RETRY_TIMEOUT_S)
-    if not all(isinstance(value, (int, float)) for value in (ttl_s, loop_s, retry_s)):
+    ttl_s, loop_s = keys.number("ttl", TTL_S), keys.number("loop_wait", LOOP_WAIT_S)
+    retry_s = keys.number("retry_timeout", RETRY_TIMEOUT_S)
+    if ttl_s is None or loop_s is None or retry_s is None:
         yield unknown("ttl, loop_wait or retry_timeout is no number", next_step="patronictl edit-config")
         return
     rule = f"ttl {ttl_s} s, loop_wait {loop_s} s, retry_timeout {retry_s} s"

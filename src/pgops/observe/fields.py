@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+TEXT_LIMIT = 4096
+"""No field that pgops reads is longer; one that is would only flood the operator's terminal."""
+
 
 class ShapeFault(Exception):
     """A reply does not have the form that its source documents; the text names the field."""
@@ -30,10 +33,12 @@ def as_list(value: object, what: str) -> list[Any]:
 def text(record: Mapping[str, Any], key: str) -> str | None:
     """The text under `key`, None when absent or null. A number is taken as its digits (system identifiers are both)."""
     value = record.get(key)
-    if value is None or isinstance(value, str):
-        return value
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+        value = str(value)
+    if value is None or (isinstance(value, str) and len(value) <= TEXT_LIMIT):
+        return value
+    if isinstance(value, str):
+        raise ShapeFault(f"{key} is a text of {len(value)} characters")
     raise ShapeFault(f"{key} is {_kind(value)}, not a text")
 
 
@@ -45,9 +50,20 @@ def integer(record: Mapping[str, Any], key: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ShapeFault(f"{key} is {_kind(value)}, not a whole number")
     try:
-        return int(value)
+        number = int(value)
     except ValueError:
         raise ShapeFault(f"{key} is {str(value)[:40]!r}, not a whole number") from None
+    if not -(2**63) <= number < 2**64:
+        raise ShapeFault(f"{key} is a number beyond 64 bits")
+    return number
+
+
+def position(record: Mapping[str, Any], key: str) -> int | None:
+    """The byte position in WAL under `key`, None when absent or null."""
+    number = integer(record, key)
+    if number is not None and number < 0:
+        raise ShapeFault(f"{key} is {number}, not a position in WAL")
+    return number
 
 
 def flag(record: Mapping[str, Any], key: str) -> bool:

@@ -5,13 +5,13 @@ One key whose value cannot be understood is named and left out; it does not hide
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+from pgops.clients.json_text import parse_json
 from pgops.dcs import DcsKey
-from pgops.observe.fields import ShapeFault, as_list, as_mapping, flag, integer, iso_moment, text
+from pgops.observe.fields import ShapeFault, as_list, as_mapping, flag, integer, iso_moment, position, text
 from pgops.observe.snapshot import DcsKeys, HistoryEntry, Member, PauseRecord, SyncKey
 
 T = TypeVar("T")
@@ -40,10 +40,9 @@ def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str,
     ]
     leader = entries.get(f"{prefix}leader")
     initialize = entries.get(f"{prefix}initialize")
-    legacy_optime = entries.get(f"{prefix}optime/leader")
-    optime = read("status", lambda value: integer(as_mapping(value, "status"), "optime"), None)
-    if optime is None and legacy_optime is not None and legacy_optime.value.isdigit():
-        optime = int(legacy_optime.value)
+    optime = read("status", lambda value: position(as_mapping(value, "status"), "optime"), None)
+    if optime is None:  # Patroni before 2.1
+        optime = read("optime/leader", lambda value: position({"optime": value}, "optime"), None)
     pause_record = records.get(f"{record_prefix(prefix)}pause")
     return DcsKeys(
         leader=leader.value if leader else None,
@@ -63,10 +62,10 @@ def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str,
 
 def _parsed(name: str, value: str, parse: Callable[[Any], T], absent: T, faults: list[str]) -> T:
     try:
-        return parse(json.loads(value))
+        return parse(parse_json(value.encode()))
     except ShapeFault as fault:
         faults.append(f"{name}: {fault}")
-    except (ValueError, RecursionError):
+    except ValueError:
         faults.append(f"{name}: not JSON")
     return absent
 
@@ -91,9 +90,13 @@ def _member(name: str, value: object) -> Member:
 def _history(value: object) -> tuple[HistoryEntry, ...]:
     entries = []
     for line in as_list(value, "history"):
-        if not isinstance(line, list) or len(line) < 3 or not all(isinstance(part, int) for part in line[:2]):
+        if not isinstance(line, list) or len(line) < 3:
             raise ShapeFault("a line is not [timeline, LSN, reason, ...]")
-        entries.append(HistoryEntry(line[0], line[1], str(line[2])))
+        named = dict(zip(("timeline", "LSN", "reason"), line, strict=False))
+        timeline, switch_bytes = integer(named, "timeline"), position(named, "LSN")
+        if timeline is None or switch_bytes is None:
+            raise ShapeFault("a line has no timeline or no LSN")
+        entries.append(HistoryEntry(timeline, switch_bytes, text(named, "reason") or ""))
     return tuple(entries)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pgops.clients.http import HttpClient, HttpFault, parse_json
 from pgops.observe.facts import RestStatus
-from pgops.observe.fields import ShapeFault, as_list, as_mapping, flag, integer, text
+from pgops.observe.fields import ShapeFault, as_list, as_mapping, flag, integer, position, text
 from pgops.readings import Known, Reading, Unknown
 
 
@@ -29,9 +29,9 @@ def parse_status(reply: object) -> RestStatus:
         role="primary" if role == "master" else role,
         timeline=integer(top, "timeline"),
         server_version=integer(top, "server_version"),
-        location_bytes=integer(xlog, "location"),
-        received_bytes=integer(xlog, "received_location"),
-        replayed_bytes=integer(xlog, "replayed_location"),
+        location_bytes=position(xlog, "location"),
+        received_bytes=position(xlog, "received_location"),
+        replayed_bytes=position(xlog, "replayed_location"),
         replay_paused=flag(xlog, "paused"),
         replication_state=text(top, "replication_state"),
         dcs_last_seen_s=integer(top, "dcs_last_seen"),

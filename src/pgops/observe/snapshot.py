@@ -115,6 +115,20 @@ class DcsKeys:
         value = (self.config or {}).get(name)
         return default if value is None else value
 
+    def number(self, name: str, default: int) -> int | float | None:
+        """A number at the top level of the dynamic configuration, None where the value is none.
+
+        Digits in a text count, as for Patroni. Source: Patroni, patroni/config.py, _safe_copy_dynamic_configuration.
+        """
+        value = self.setting(name, default)
+        if isinstance(value, str) and len(value) < 20:
+            try:
+                value = int(value)
+            except ValueError:
+                return None
+        usable = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**63
+        return value if usable else None
+
 
 @dataclass(frozen=True)
 class ProxyServer:
