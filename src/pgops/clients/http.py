@@ -235,6 +235,8 @@ def _fault(error: Exception, connect_s: float, answer_s: float) -> HttpFault:
         kind, reason = "no_response", "the connection was closed without an answer"
     elif isinstance(error, httpx.ReadError) or "without sending complete" in text:
         kind, reason = "no_response", "the connection broke off before the answer was complete"
+    elif isinstance(error, httpx.ProtocolError) and "illegal request line" in text:  # h11's word for control characters
+        kind, reason = "other", "the answer is not HTTP but binary; is the URL https?"
     elif isinstance(error, httpx.ProtocolError):
         kind, reason = "other", f"the answer is not proper HTTP: {text}"
     else:

@@ -65,9 +65,13 @@ def read_status(client: HttpClient, base_url: str) -> Reading[RestStatus]:
     """GET /patroni of the member at `base_url`."""
     try:
         answer = client.get(f"{base_url}/patroni")
-        return Known(parse_status(parse_json(answer.body)))
-    except (HttpFault, ShapeFault, ValueError) as fault:
+    except HttpFault as fault:
         return Unknown(f"REST API: {fault}")
+    try:
+        return Known(parse_status(parse_json(answer.body)))
+    except (ShapeFault, ValueError) as fault:
+        status = "" if answer.status == 200 else f"HTTP {answer.status}, "
+        return Unknown(f"REST API: {status}{fault}")
 
 
 def read_code(client: HttpClient, base_url: str, endpoint: str) -> Reading[int]:

@@ -60,6 +60,16 @@ def silence(connection: socket.socket, request: bytes) -> None:
     time.sleep(12)
 
 
+def then_silence(answer: bytes) -> Answer:
+    """These bytes, and the connection stays open."""
+
+    def speak(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(answer)
+        silence(connection, request)
+
+    return speak
+
+
 _OK = b"HTTP/1.1 200 OK\r\n"
 WAYS: dict[str, Answer] = {
     "closed without a word": raw(b""),
@@ -100,5 +110,3 @@ WAYS: dict[str, Answer] = {
     "random bytes": raw(bytes(range(256)) * 20),
 }
 """Every one of these is sent in answer to any request."""
-
-SLOW = tuple(name for name, answer in WAYS.items() if name.split()[0] in ("silence", "drip"))
