@@ -102,6 +102,8 @@ def _age(snapshot: Snapshot, key: int | None, backups: list[Backup]) -> Finding:
         what = "no backup" if any_s is None else "no full backup"
         return critical(f"{where}{what} of this database", next_step="pgbackrest --type=full backup on the primary")
     numbers: dict[str, Any] = {"newest_age_s": round(any_s), "full_age_s": round(full_s)}
+    if key is not None:
+        numbers["repository"] = str(key)
     text = f"{where}newest {format_duration(any_s)} old, newest full {format_duration(full_s)} old"
     step = "look at the backup job's log on the member that was primary then; pgbackrest backup on the primary"
     if any_s >= limits.backup_any_critical_s:

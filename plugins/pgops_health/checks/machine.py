@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from pgops.checks import Check, Finding, critical, ok, skipped, unknown, unread, warning
 from pgops.observe.facts import DiskUsage
@@ -53,7 +54,12 @@ def _judge(snapshot: Snapshot, node: Node, disk: DiskUsage) -> Finding:
     text = f"{disk.mount}: {disk.used_percent:.0f} % used, {format_bytes(disk.free_bytes)} free"
     if inodes is not None and inodes > disk.used_percent:
         text += f", {inodes:.0f} % of inodes used"
-    numbers = {"used_percent": disk.used_percent, "free_bytes": disk.free_bytes, "inodes_used_percent": inodes}
+    numbers: dict[str, Any] = {
+        "mount": disk.mount,
+        "used_percent": disk.used_percent,
+        "free_bytes": disk.free_bytes,
+        "inodes_used_percent": inodes,
+    }
     step = f"what grows under {disk.paths[0]}? pgops health --check archiving --check slots; never delete in pg_wal by hand"
     if worst >= limits.disk_critical_percent:
         return critical(f"{text} (limit {limits.disk_critical_percent:.0f} %)", node.name, next_step=step, **numbers)

@@ -40,10 +40,15 @@ def _line(report: Report, item: Judged, *, named: bool) -> str:
     return printable(f"{cluster}{item.check}{where}: {item.finding.text}").replace("|", "/")
 
 
+def _label(name: str) -> str:
+    """Inside a quoted label a quote is doubled and the equals sign may not stand."""
+    return printable(name).replace("'", "''").replace("=", "_").replace("|", "/")
+
+
 def _performance(reports: Sequence[Report]) -> str:
     parts = []
     for report in reports:
-        prefix = f"{report.snapshot.cluster.name}_" if len(reports) > 1 else ""
+        prefix = f"{_label(report.snapshot.cluster.name)}_" if len(reports) > 1 else ""
         counted = (verdict for verdict in Verdict if verdict is not Verdict.SKIPPED)
         parts += [f"'{prefix}{verdict.value}'={len(report.of(verdict))}" for verdict in counted]
     return " ".join(parts)

@@ -14,13 +14,12 @@ from pgops_health.report import Report
 
 def render(reports: Sequence[Report]) -> str:
     """Verdicts as Nagios codes (0 ok, 1 warning, 2 critical, 3 unknown) and the numbers of the findings."""
-    families: dict[str, list[str]] = {}
+    families: dict[str, dict[str, float]] = {}
 
     def add(family: str, value: float, **labels: str) -> None:
         body = ",".join(f'{name}="{_escape(text)}"' for name, text in labels.items())
-        families.setdefault(family, []).append(
-            f"{family}{{{body}}} {value:g}" if value % 1 else _whole(family, body, value)
-        )
+        # One series twice would make the collector drop the whole file; findings come worst first.
+        families.setdefault(family, {}).setdefault(body, value)
 
     for report in reports:
         cluster = report.snapshot.cluster.name
@@ -38,18 +37,21 @@ def render(reports: Sequence[Report]) -> str:
         for check, code in worst.items():
             add("pgops_check_verdict", code, cluster=cluster, check=check)
         for item in report.judged:
+            # What a number is of beside its subject (a slot, a mount point, a repository) stands among them as a text.
+            part = " ".join(value for value in item.finding.numbers.values() if isinstance(value, str))
+            labels = {"cluster": cluster, "check": item.check, "subject": item.finding.subject, "part": part}
             for key, value in item.finding.numbers.items():
                 if isinstance(value, (int, float)) and not isinstance(value, bool):
-                    subject = str(item.finding.numbers.get("slot") or item.finding.subject)
-                    add("pgops_finding_number", value, cluster=cluster, check=item.check, subject=subject, key=key)
+                    add("pgops_finding_number", value, **labels, key=key)
     lines = []
     for family, samples in families.items():
-        lines += [f"# TYPE {family} gauge", *dict.fromkeys(samples)]
+        lines.append(f"# TYPE {family} gauge")
+        lines += [f"{family}{{{body}}} {_number(value)}" for body, value in samples.items()]
     return "\n".join(lines) + "\n"
 
 
-def _whole(family: str, body: str, value: float) -> str:
-    return f"{family}{{{body}}} {int(value)}"
+def _number(value: float) -> str:
+    return f"{value:g}" if value % 1 else str(int(value))
 
 
 def _escape(text: str) -> str:
