@@ -57,10 +57,14 @@ def cluster(
     stats_url: str | None = None,
     kind: DcsKind = DcsKind.ETCD,
     endpoints: tuple[str, ...] = (CLOSED,),
+    login: bool = True,
     name: str = "demo",
     **changes: Any,
 ) -> ClusterConfig:
-    """A cluster whose services are these; whatever is not given refuses the connection. Every password is the canary."""
+    """A cluster whose services are these; whatever is not given refuses the connection. Every password is the canary.
+
+    `login` false: the DCS wants none.
+    """
     secret = Secret(CANARY)
     host, port = sql or ("127.0.0.1", 1)
     hosts = (HostConfig("n1", become=None, rest_url=rest_url or CLOSED, sql_host=host, sql_port=port),)
@@ -72,7 +76,7 @@ def cluster(
         "proxies": proxies,
         "timeouts": TIMEOUTS,
     }
-    dcs = DcsConfig(kind, endpoints, "u", secret)
+    dcs = DcsConfig(kind, endpoints, "u", secret) if login else DcsConfig(kind, endpoints)
     return ClusterConfig(name, "demo", dcs, **{**made, **changes})
 
 
