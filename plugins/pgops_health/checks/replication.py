@@ -117,10 +117,13 @@ def find_ahead(snapshot: Snapshot) -> Iterator[Finding]:
         )
         return
     ahead = False
+    unseen = [node for node in snapshot.nodes if node.is_primary is None]
     for node in replicas(snapshot):
         received, replayed = positions(node)
         furthest = max((value for value in (received, replayed) if value is not None), default=None)
-        if furthest is not None and furthest > end:
+        if furthest is None:
+            unseen.append(node)
+        elif furthest > end:
             ahead = True
             yield critical(
                 f"is {format_bytes(furthest - end)} ahead of {leader.name} "
@@ -130,7 +133,10 @@ def find_ahead(snapshot: Snapshot) -> Iterator[Finding]:
                 next_step=f"do not restart it; pgops health --deep --cluster {snapshot.cluster.name}",
                 ahead_bytes=furthest - end,
             )
-    if not ahead:
+    for node in unseen:
+        why = reason(node.sql) or reason(node.rest) or "not told"
+        yield unknown(f"its WAL position is not known, so whether it is ahead is not ({why})", node.name, because=why)
+    if not ahead and not unseen:
         yield ok("no replica is ahead of the primary")
 
 
@@ -237,15 +243,15 @@ def find_delay(snapshot: Snapshot) -> Iterator[Finding]:
     limit_s = snapshot.cluster.thresholds.replay_delay_warning_s
     leader = primary(snapshot)
     end = _end(leader) if leader else None
+    if end is None:
+        yield unknown("the primary's WAL position is not known, so what is left to replay is not", because=NO_PRIMARY)
+        return
+    unseen = [node for node in snapshot.nodes if node.is_primary is not True and known(node.sql) is None]
+    for node in unseen:
+        yield unread("how old its last replayed commit is", node.sql, node.name)
     for node in replicas(snapshot):
         sql = known(node.sql)
-        if (
-            sql is None
-            or sql.replay_timestamp is None
-            or end is None
-            or sql.replay_bytes is None
-            or sql.replay_bytes >= end
-        ):
+        if sql is None or sql.replay_timestamp is None or sql.replay_bytes is None or sql.replay_bytes >= end:
             continue
         age_s = (snapshot.taken_at - sql.replay_timestamp).total_seconds()
         if age_s >= limit_s:
@@ -257,7 +263,8 @@ def find_delay(snapshot: Snapshot) -> Iterator[Finding]:
                 replay_delay_s=round(age_s, 1),
             )
             return
-    yield ok("no replica has old commits left to replay")
+    if not unseen:
+        yield ok("no replica has old commits left to replay")
 
 
 def _end(leader: Node) -> int | None:
