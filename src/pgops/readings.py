@@ -57,6 +57,6 @@ def reason(reading: Reading[T]) -> str:
     return f"step {reading.step} will tell" if isinstance(reading, Pending) else reading.reason
 
 
-def derive(reading: Reading[T], function: Callable[[T], U]) -> Reading[U]:
-    """The reading of `function` of the value, keeping the reason when there is none."""
-    return Known(function(reading.value)) if isinstance(reading, Known) else reading
+def within(reading: Reading[T], pick: Callable[[T], Reading[U]]) -> Reading[U]:
+    """A reading inside a known value; where the outer one is not known, its reason is the inner one's."""
+    return pick(reading.value) if isinstance(reading, Known) else reading

@@ -8,7 +8,7 @@ from pgops.checks import Check, Finding, critical, ok, skipped, unknown, unread,
 from pgops.observe.facts import Archiver
 from pgops.observe.lsn import SEGMENT_NAME, segment_start, segment_timeline
 from pgops.observe.snapshot import Snapshot, View
-from pgops.readings import known
+from pgops.readings import known, within
 from pgops.render.units import format_bytes, format_duration
 from pgops_health.checks.replication import NO_PRIMARY
 
@@ -21,11 +21,11 @@ def find_archiving(snapshot: Snapshot) -> Iterator[Finding]:
         yield unknown("no primary to read the archiver from", because=NO_PRIMARY)
     limits = snapshot.cluster.thresholds
     for node in snapshot.primaries:
-        sql = known(node.sql)
-        archiver = known(sql.archiver) if sql else None
-        settings = known(sql.settings) if sql else None
+        reading = within(node.sql, lambda sql: sql.archiver)
+        archiver = known(reading)
+        settings = known(within(node.sql, lambda sql: sql.settings))
         if archiver is None:
-            yield unread("its archiver could not be read", sql.archiver if sql else node.sql, node.name)
+            yield unread("its archiver could not be read", reading, node.name)
             continue
         if settings and "archive_mode" in settings and settings["archive_mode"].value == "off":
             yield skipped("archiving is off (see archive-mode)", node.name)
@@ -70,9 +70,10 @@ def find_mode(snapshot: Snapshot) -> Iterator[Finding]:
     """archive_mode is on and archive_command stores something, on every member: any of them may be the next primary."""
     for node in snapshot.nodes:
         sql = known(node.sql)
-        settings = known(sql.settings) if sql else None
+        reading = within(node.sql, lambda sql: sql.settings)
+        settings = known(reading)
         if sql is None or settings is None:
-            yield unread("its settings could not be read", sql.settings if sql else node.sql, node.name)
+            yield unread("its settings could not be read", reading, node.name)
             continue
         mode, command, library = (settings.get(name) for name in ("archive_mode", "archive_command", "archive_library"))
         level = warning if sql.in_recovery else critical

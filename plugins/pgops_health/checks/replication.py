@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pgops.checks import Check, Finding, critical, ok, skipped, unknown, unread, warning
 from pgops.observe.lsn import format_lsn
 from pgops.observe.snapshot import Node, Snapshot, View
-from pgops.readings import known, reason
+from pgops.readings import known, reason, within
 from pgops.render.units import format_bytes, format_duration
 from pgops_health.checks.commands import read_log
 
@@ -74,7 +74,7 @@ def find_lag(snapshot: Snapshot) -> Iterator[Finding]:
     """How far each replica is behind the primary's flushed WAL, in bytes."""
     limits = snapshot.cluster.thresholds
     leader = primary(snapshot)
-    end = _end(leader) if leader else None
+    end = end_of_wal(leader) if leader else None
     if end is None:
         yield unknown("the primary's WAL position is not known, so lag cannot be told", because=NO_PRIMARY)
         return
@@ -110,7 +110,7 @@ def find_lag(snapshot: Snapshot) -> Iterator[Finding]:
 def find_ahead(snapshot: Snapshot) -> Iterator[Finding]:
     """No replica has WAL that the primary does not have: that is another branch, whatever its timeline's number."""
     leader = primary(snapshot)
-    end = _end(leader) if leader else None
+    end = end_of_wal(leader) if leader else None
     if leader is None or end is None:
         yield unknown(
             "the primary's WAL position is not known, so whether a replica is ahead is not", because=NO_PRIMARY
@@ -145,10 +145,10 @@ def find_slots(snapshot: Snapshot) -> Iterator[Finding]:
     limit = snapshot.cluster.thresholds.slot_retained_warning_bytes
     unread_limit = snapshot.cluster.thresholds.slot_unread_warning_bytes
     for node in snapshot.primaries:
-        sql = known(node.sql)
-        slots = known(sql.slots) if sql else None
+        reading = within(node.sql, lambda sql: sql.slots)
+        slots = known(reading)
         if slots is None:
-            yield unread("its slots could not be read", sql.slots if sql else node.sql, node.name)
+            yield unread("its slots could not be read", reading, node.name)
             continue
         quiet = True
         for slot in slots:
@@ -193,9 +193,8 @@ def find_sync(snapshot: Snapshot) -> Iterator[Finding]:
         return
     mode = keys.setting("synchronous_mode", False)
     leader = primary(snapshot)
-    sql = known(leader.sql) if leader else None
-    senders = known(sql.senders) if sql else None
-    settings = known(sql.settings) if sql else None
+    senders = known(within(leader.sql, lambda sql: sql.senders)) if leader else None
+    settings = known(within(leader.sql, lambda sql: sql.settings)) if leader else None
     names = settings["synchronous_standby_names"].value if settings and "synchronous_standby_names" in settings else ""
     in_sync = sorted(s.application_name for s in senders or () if s.sync_state in ("sync", "quorum"))
     if not mode:
@@ -242,7 +241,7 @@ def find_delay(snapshot: Snapshot) -> Iterator[Finding]:
     """How old the last replayed commit is where there is something left to replay."""
     limit_s = snapshot.cluster.thresholds.replay_delay_warning_s
     leader = primary(snapshot)
-    end = _end(leader) if leader else None
+    end = end_of_wal(leader) if leader else None
     if end is None:
         yield unknown("the primary's WAL position is not known, so what is left to replay is not", because=NO_PRIMARY)
         return
@@ -267,7 +266,7 @@ def find_delay(snapshot: Snapshot) -> Iterator[Finding]:
         yield ok("no replica has old commits left to replay")
 
 
-def _end(leader: Node) -> int | None:
+def end_of_wal(leader: Node) -> int | None:
     """The end of the primary's flushed WAL: by SQL, else by REST."""
     sql, rest = known(leader.sql), known(leader.rest)
     return sql.flush_bytes if sql is not None else rest.location_bytes if rest is not None else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from pgops.checks import Check, Finding, ok, skipped, unknown, unread, warning
 from pgops.observe.snapshot import Node, Snapshot, View
-from pgops.readings import known
+from pgops.readings import known, within
 from pgops.render.units import format_duration
 from pgops_health.checks.replication import NO_PRIMARY
 
@@ -41,15 +41,15 @@ def find_rewind(snapshot: Snapshot) -> Iterator[Finding]:
     keys = known(snapshot.keys)
     allowed = _postgresql(keys.config if keys else None).get("use_pg_rewind")
     for node in snapshot.nodes:
-        sql, control = known(node.sql), known(node.control)
-        settings = known(sql.settings) if sql else None
+        reading, control = within(node.sql, lambda sql: sql.settings), known(node.control)
+        settings = known(reading)
         if settings is not None:
             capable = any(settings[n].value == "on" for n in ("data_checksums", "wal_log_hints") if n in settings)
             pages = settings["full_page_writes"].value == "on" if "full_page_writes" in settings else True
         elif control is not None and control.checksums:
             capable, pages = True, True
         else:
-            yield unread("not known", sql.settings if sql else node.sql, node.name)
+            yield unread("not known", reading, node.name)
             continue
         if capable and pages:
             continue
@@ -97,10 +97,10 @@ def find_transactions(snapshot: Snapshot) -> Iterator[Finding]:
     """No transaction, prepared or open, is so old that it holds back vacuum, slots and a switchover."""
     limits = snapshot.cluster.thresholds
     for node in snapshot.primaries:
-        sql = known(node.sql)
-        activity = known(sql.activity) if sql else None
+        reading = within(node.sql, lambda sql: sql.activity)
+        activity = known(reading)
         if activity is None:
-            yield unread("transactions could not be read", sql.activity if sql else node.sql, node.name)
+            yield unread("transactions could not be read", reading, node.name)
             continue
         calm = True
         age_s = activity.oldest_transaction_s

@@ -11,8 +11,8 @@ from typing import Any
 from pgops.checks import Verdict
 from pgops.observe.lsn import format_lsn
 from pgops.observe.snapshot import Node, Snapshot
-from pgops.readings import known
-from pgops_health.checks.replication import positions, primary
+from pgops.readings import known, within
+from pgops_health.checks.replication import end_of_wal, positions, primary
 from pgops_health.report import Judged, Report, exit_code, worst_verdict
 
 SCHEMA_VERSION = 1
@@ -49,7 +49,7 @@ def member_record(snapshot: Snapshot, node: Node) -> dict[str, Any]:
     """One member as it was seen; what could not be seen is null."""
     rest, sql = known(node.rest), known(node.sql)
     received, replayed = positions(node)
-    end = sql.flush_bytes if sql else rest.location_bytes if rest else None
+    end = end_of_wal(node)
     reached = [value for value in (received, replayed, end) if value is not None]
     takes_writes = node.is_primary
     return {
@@ -69,8 +69,7 @@ def member_record(snapshot: Snapshot, node: Node) -> dict[str, Any]:
 
 
 def _replication_state(node: Node) -> str | None:
-    rest, sql = known(node.rest), known(node.sql)
-    receiver = known(sql.receiver) if sql else None
+    rest, receiver = known(node.rest), known(within(node.sql, lambda sql: sql.receiver))
     return receiver.status if receiver else rest.replication_state if rest else None
 
 
@@ -79,8 +78,7 @@ def _lag(snapshot: Snapshot, node: Node, reached: int | None) -> int | None:
     leader = primary(snapshot)
     if leader is None or node.is_primary is not False or reached is None:
         return None
-    sql, rest = known(leader.sql), known(leader.rest)
-    end = sql.flush_bytes if sql else rest.location_bytes if rest else None
+    end = end_of_wal(leader)
     return None if end is None else max(0, end - reached)
 
 

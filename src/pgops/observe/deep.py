@@ -22,7 +22,7 @@ from pgops.observe.lsn import segment_start, segment_timeline
 from pgops.observe.parallel import Late, Task
 from pgops.observe.snapshot import Node, Snapshot
 from pgops.observe.stanza import parse_stored_segments, pgbackrest_argv
-from pgops.readings import Known, Reading, Skipped, Unknown, known
+from pgops.readings import Known, Reading, Skipped, Unknown, known, within
 
 NEWEST = 3
 """So many of the newest finished segments are hashed on each member, beside the first of its timeline."""
@@ -113,8 +113,7 @@ def _identity_reader(
 
 def _data_dir(snapshot: Snapshot, node: Node) -> str | None:
     configured = next((host.data_dir for host in snapshot.cluster.hosts if host.name == node.name), None)
-    sql = known(node.sql)
-    settings = known(sql.settings) if sql else None
+    settings = known(within(node.sql, lambda sql: sql.settings))
     return configured or (settings["data_directory"].value if settings and "data_directory" in settings else None)
 
 

@@ -24,6 +24,7 @@ from pgops.readings import Known
 from pgops.render.text import printable
 from pgops.render.units import format_bytes, format_duration
 from unit.checks import worlds as w
+from unit.observe.recorded import INFO_245
 
 REPLICA_302 = {
     "state": "running",
@@ -43,18 +44,6 @@ LEADER_302 = {
     "replication": [{"usename": "repl", "application_name": "n3", "client_addr": "127.0.0.1", "state": "streaming"}],
 }
 CREATING = {"state": "creating replica", "role": "uninitialized", "patroni": {"version": "4.1.5", "scope": "demo"}}
-
-INFO_245 = json.loads(
-    """[{"archive":[{"database":{"id":1,"repo-key":1},"id":"15-1","max":"000000010000000000000006",
-    "min":"000000010000000000000001"}],"backup":[{"archive":{"start":"000000010000000000000005",
-    "stop":"000000010000000000000006"},"backrest":{"format":5,"version":"2.45"},"database":{"id":1,"repo-key":1},
-    "error":false,"info":{"delta":23266797,"repository":{"delta":3548887,"size":3548887},"size":23266797},
-    "label":"20261122-204616F","lsn":{"start":"0/5000028","stop":"0/6000050"},"prior":null,"reference":null,
-    "timestamp":{"start":1795380376,"stop":1795380379},"type":"full"}],"cipher":"none",
-    "db":[{"id":1,"repo-key":1,"system-id":7711099966935465950,"version":"15"}],"name":"demo",
-    "repo":[{"cipher":"none","key":1,"status":{"code":0,"message":"ok"}}],
-    "status":{"code":0,"lock":{"backup":{"held":false}},"message":"ok"}}]"""
-)
 
 CONTROL = """\
 pg_control version number:            1300
