@@ -37,7 +37,7 @@ def find_signals(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def find_disks(snapshot: Snapshot) -> Iterator[Finding]:
-    """The file systems of data and WAL have room, in bytes and in inodes."""
+    """The file systems of data, WAL and tablespaces have room, in bytes and in inodes."""
     for node in snapshot.nodes:
         disks = known(node.disks)
         if disks is None:
@@ -195,7 +195,7 @@ _HOST = frozenset({View.HOST, View.SQL, View.REST})
 
 CHECKS = (
     Check("signal-files", "no signal file waits for the next restart", _HOST, find_signals),
-    Check("disk", "data and WAL have room", frozenset({View.HOST}), find_disks),
+    Check("disk", "data, WAL and tablespaces have room", frozenset({View.HOST, View.SQL}), find_disks),
     Check("services", "services run, start at boot and are not held", frozenset({View.SERVICES}), find_services),
     Check("clock", "clocks agree", frozenset({View.SQL}), find_clocks),
     Check(

@@ -32,7 +32,9 @@ def find_primaries(snapshot: Snapshot) -> Iterator[Finding]:
     elif len(primaries) == 1:
         yield ok(f"one primary: {names}", primaries_count=1)
     elif snapshot.nodes:
-        yield critical("no member takes writes", next_step=_why_no_primary(snapshot), primaries_count=0)
+        unseen = any(node.is_primary is None for node in snapshot.nodes)
+        text = "no member takes writes" + (", as far as could be seen" if unseen else "")
+        yield critical(text, next_step=_why_no_primary(snapshot), primaries_count=0)
     else:
         yield unknown(
             "no member is known: " + (reason(snapshot.keys) or "the DCS names none and none is configured"),

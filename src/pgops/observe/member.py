@@ -23,7 +23,7 @@ from pgops.observe.snapshot import NOT_ASKED, Member, Node, View
 from pgops.observe.sql import read_flush_position, read_sql
 from pgops.observe.stanza import read_stanza
 from pgops.plugins import find_driver
-from pgops.readings import Known, Reading, Skipped, Unknown, known
+from pgops.readings import Known, Reading, Skipped, Unknown, known, within
 from pgops.services import ServiceState
 
 T = TypeVar("T")
@@ -197,23 +197,28 @@ class MemberProbe:
         def work() -> Reading[T]:
             if self._config.data_dir:
                 return read(self._config.data_dir)
-            wait_s = self._cluster.timeouts.connect_s + self._cluster.timeouts.answer_s
-            self._network_started.wait(wait_s)
-            task = self._tasks.get("sql")
-            try:
-                facts = task.result(time.monotonic() + wait_s) if task else None
-            except Late:
-                facts = None
-            settings = known(facts.value.settings) if isinstance(facts, Known) else None  # type: ignore[attr-defined]
+            settings = known(within(self._await_sql(), lambda sql: sql.settings))
             if not settings or "data_directory" not in settings:
                 return Unknown(f"data directory unknown; set hosts.{self._config.name}.data_dir in pgops.yml")
             return read(settings["data_directory"].value)
 
         return work
 
+    def _await_sql(self) -> Reading[SqlFacts]:
+        """What the server says over SQL, as soon as it has said it."""
+        wait_s = self._cluster.timeouts.connect_s + self._cluster.timeouts.answer_s
+        self._network_started.wait(wait_s)
+        task = self._tasks.get("sql")
+        try:
+            return task.result(time.monotonic() + wait_s) if task else NOT_ASKED  # type: ignore[return-value] # by its name
+        except Late:
+            return Unknown("no answer in time")
+
     def _paths(self, data_dir: str) -> list[str]:
-        """What must have room: the data directory, WAL, and on a systemd host etcd's and pgBackRest's usual places."""
-        paths = [data_dir, f"{data_dir.rstrip('/')}/pg_wal"]
+        """What must have room: the data directory, WAL, the tablespaces that the server names, and on a systemd host
+        etcd's and pgBackRest's usual places."""
+        facts = known(self._await_sql())
+        paths = [data_dir, f"{data_dir.rstrip('/')}/pg_wal", *(facts.tablespaces if facts else ())]
         if self._cluster.services.manager == "systemd":
             paths += ["/var/lib/etcd", "/var/lib/pgbackrest", "/var/spool/pgbackrest"]
         return paths
