@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from pgops.clients.json_text import parse_json
 from pgops.dcs import DcsKey
-from pgops.observe.fields import ShapeFault, as_list, as_mapping, flag, integer, iso_moment, position, text
-from pgops.observe.snapshot import DcsKeys, HistoryEntry, Member, PauseRecord, SyncKey
+from pgops.observe.fields import ShapeFault, as_list, as_mapping, flag, integer, position, text
+from pgops.observe.records import parse_lock, parse_pause, parse_run
+from pgops.observe.snapshot import DcsKeys, HistoryEntry, Member, SyncKey
 
 T = TypeVar("T")
-RECORD_SCHEMA = 1
 
 
 def record_prefix(prefix: str) -> str:
@@ -43,7 +43,21 @@ def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str,
     optime = read("status", lambda value: position(as_mapping(value, "status"), "optime"), None)
     if optime is None:  # Patroni before 2.1
         optime = read("optime/leader", lambda value: position({"optime": value}, "optime"), None)
-    pause_record = records.get(f"{record_prefix(prefix)}pause")
+    own = {key[len(record_prefix(prefix)) :]: entry.value for key, entry in sorted(records.items())}
+    unread: dict[str, str] = {}
+
+    def read_record(name: str, parse: Callable[[Any], T]) -> T | None:
+        """What cannot be read must not pass for absent: a run may be under way behind it."""
+        found: list[str] = []
+        record = _parsed(f"{name} record", own[name], parse, None, found) if name in own else None
+        if found:
+            unread[name] = found[0].partition(": ")[2]
+            faults.extend(found)
+        return record
+
+    pause_record = read_record("pause", parse_pause)
+    run_record = read_record("run", parse_run)
+    locks = [read_record(name, partial(parse_lock, name[5:])) for name in own if name.startswith("lock/")]
     return DcsKeys(
         leader=leader.value if leader else None,
         leader_has_lease=leader is None or leader.lease is not None or leader.lease_ttl_s is not None,
@@ -55,8 +69,12 @@ def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str,
         sync=read("sync", _sync, None),
         failover=read("failover", lambda value: as_mapping(value, "failover"), None),
         failsafe=read("failsafe", lambda value: as_mapping(value, "failsafe"), None),
-        pause_record=_parsed("pause record", pause_record.value, _pause_record, None, faults) if pause_record else None,
+        pause_record=pause_record,
         faults=tuple(faults),
+        revisions={key: entry.revision for key, entry in (*entries.items(), *records.items())},
+        run_record=run_record,
+        locks=tuple(lock for lock in locks if lock is not None),
+        unread_records=unread,
     )
 
 
@@ -104,19 +122,3 @@ def _sync(value: object) -> SyncKey:
     top = as_mapping(value, "sync")
     standbys = text(top, "sync_standby") or ""
     return SyncKey(text(top, "leader"), tuple(name for name in standbys.split(",") if name))
-
-
-def _pause_record(value: object) -> PauseRecord:
-    top = as_mapping(value, "pause record")
-    schema = integer(top, "schema")
-    if schema is not None and schema > RECORD_SCHEMA:
-        raise ShapeFault(f"schema {schema} is newer than this pgops knows ({RECORD_SCHEMA}); upgrade pgops")
-    since = iso_moment(text(top, "since"))
-    if since is None:
-        raise ShapeFault("no since")
-    return PauseRecord(
-        owner=text(top, "owner") or "",
-        reason=text(top, "reason") or "",
-        since=since,
-        expires=iso_moment(text(top, "expires")),
-    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from pgops.config.model import ClusterConfig
 from pgops.dcs import DcsHealth
@@ -87,8 +87,54 @@ class PauseRecord:
 
 
 @dataclass(frozen=True)
+class RunRecord:
+    """The acting run of pgops that is under way in this cluster, or was left unfinished.
+
+    `by`, `host` and `pid` are the operator, the machine and the process that work on it, `since` its beginning (aware).
+    `step` is the present step's id, the `step_number`th of `steps`; 0 before the first. `state` `stopped`: it ended
+    midway by itself, and `why` says why; `running`: it works, or its process died, which only its lock can tell.
+    `digest` is the plan's, `token` the lock's revision, `journal` a path on `host`.
+    """
+
+    id: str
+    procedure: str
+    goal: str
+    by: str
+    host: str
+    pid: int
+    since: datetime
+    state: Literal["running", "stopped"]
+    step: str
+    step_number: int
+    steps: int
+    why: str
+    digest: str
+    token: int
+    journal: str
+
+
+@dataclass(frozen=True)
+class LockRecord:
+    """A lock that is held now: it goes with its lease. `name` is `topology` or `backup`, `run` None: for no run.
+
+    `by`, `host` and `pid` are the holder, `what` says what for, `since` is aware.
+    """
+
+    name: str
+    run: str | None
+    by: str
+    host: str
+    pid: int
+    what: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class DcsKeys:
-    """Patroni's keys of one scope. None: the key is absent. `faults` names keys whose value could not be understood."""
+    """Patroni's keys of one scope and pgops's own records. None: the key is absent.
+
+    `faults` names keys whose value could not be understood.
+    """
 
     leader: str | None
     leader_has_lease: bool
@@ -104,6 +150,12 @@ class DcsKeys:
     faults: tuple[str, ...] = ()
     records_fault: str | None = None
     """Why pgops's own records could not be read, where Patroni's keys could."""
+    revisions: Mapping[str, int] = field(default_factory=dict)
+    """Every key's mod_revision by full name, Patroni's and pgops's own alike. An absent key has none."""
+    run_record: RunRecord | None = None
+    locks: tuple[LockRecord, ...] = ()
+    unread_records: Mapping[str, str] = field(default_factory=dict)
+    """Records that are there but cannot be read, by name (`run`, `lock/topology`, `pause`), with the reason."""
 
     @property
     def paused(self) -> bool:

@@ -1,0 +1,150 @@
+"""pgops's own records in the DCS, read and written here alone, so that what one pgops writes another can read.
+
+They are JSON with a schema number. A record of a newer schema is refused, never guessed at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pgops.observe.fields import TEXT_LIMIT, ShapeFault, as_mapping, integer, iso_moment, text
+from pgops.observe.snapshot import LockRecord, PauseRecord, RunRecord
+
+RECORD_SCHEMA = 1
+
+
+def parse_pause(value: object) -> PauseRecord:
+    """The value under `pause`. Raises `ShapeFault`."""
+    top = _known_schema(value)
+    return PauseRecord(
+        owner=text(top, "owner") or "",
+        reason=text(top, "reason") or "",
+        since=_moment(top, "since"),
+        expires=iso_moment(text(top, "expires")),
+    )
+
+
+def parse_run(value: object) -> RunRecord:
+    """The value under `run`. Raises `ShapeFault`."""
+    top = _known_schema(value)
+    state = _text(top, "state")
+    if state not in ("running", "stopped"):
+        raise ShapeFault(f"state is {state[:40]!r}, neither running nor stopped")
+    return RunRecord(
+        id=_run_id(top, "id"),
+        procedure=_text(top, "procedure"),
+        goal=_text(top, "goal"),
+        by=_text(top, "by"),
+        host=_text(top, "host"),
+        pid=_integer(top, "pid"),
+        since=_moment(top, "since"),
+        state="running" if state == "running" else "stopped",
+        step=_text(top, "step"),
+        step_number=_integer(top, "step_number"),
+        steps=_integer(top, "steps"),
+        why=_text(top, "why"),
+        digest=_text(top, "digest"),
+        token=_integer(top, "token"),
+        journal=_text(top, "journal"),
+    )
+
+
+def parse_lock(name: str, value: object) -> LockRecord:
+    """The value under `lock/NAME`. Raises `ShapeFault`."""
+    top = _known_schema(value)
+    return LockRecord(
+        name=name,
+        run=None if top.get("run") is None else _run_id(top, "run"),
+        by=_text(top, "by"),
+        host=_text(top, "host"),
+        pid=_integer(top, "pid"),
+        what=_text(top, "what"),
+        since=_moment(top, "since"),
+    )
+
+
+def pause_value(record: PauseRecord) -> str:
+    """What is written under `pause`."""
+    expires = record.expires.isoformat() if record.expires else None
+    return _document(owner=record.owner, reason=record.reason, since=record.since.isoformat(), expires=expires)
+
+
+def run_value(record: RunRecord) -> str:
+    """What is written under `run`."""
+    return _document(
+        id=record.id,
+        procedure=record.procedure,
+        goal=record.goal,
+        by=record.by,
+        host=record.host,
+        pid=record.pid,
+        since=record.since.isoformat(),
+        state=record.state,
+        step=record.step,
+        step_number=record.step_number,
+        steps=record.steps,
+        why=record.why,
+        digest=record.digest,
+        token=record.token,
+        journal=record.journal,
+    )
+
+
+def lock_value(record: LockRecord) -> str:
+    """What is written under `lock/NAME`; the name stands in the key alone."""
+    return _document(
+        run=record.run,
+        by=record.by,
+        host=record.host,
+        pid=record.pid,
+        what=record.what,
+        since=record.since.isoformat(),
+    )
+
+
+def _document(**fields: str | int | None) -> str:
+    """Canonical JSON: sorted, without spaces, ASCII. A text is cut where the reader would refuse it as too long."""
+    import json
+
+    cut = {name: value[:TEXT_LIMIT] if isinstance(value, str) else value for name, value in fields.items()}
+    return json.dumps({"schema": RECORD_SCHEMA, **cut}, sort_keys=True, separators=(",", ":"))
+
+
+def _known_schema(value: object) -> Mapping[str, Any]:
+    top = as_mapping(value, "the record")
+    schema = integer(top, "schema")
+    if schema is not None and schema > RECORD_SCHEMA:
+        raise ShapeFault(f"schema {schema} is newer than this pgops knows ({RECORD_SCHEMA}); upgrade pgops")
+    return top
+
+
+def _text(top: Mapping[str, Any], key: str) -> str:
+    value = text(top, key)
+    if value is None:
+        raise ShapeFault(f"no {key}")
+    return value
+
+
+def _integer(top: Mapping[str, Any], key: str) -> int:
+    value = integer(top, key)
+    if value is None:
+        raise ShapeFault(f"no {key}")
+    return value
+
+
+def _moment(top: Mapping[str, Any], key: str) -> datetime:
+    value = iso_moment(text(top, key))
+    if value is None:
+        raise ShapeFault(f"no {key}")
+    return value
+
+
+def _run_id(top: Mapping[str, Any], key: str) -> str:
+    """It is shown inside a command to be typed, so it holds nothing that a shell or an option parser would take up."""
+    value = _text(top, key)
+    letters = value.replace("-", "")
+    if not (letters.isascii() and letters.isalnum()) or value.startswith("-") or len(value) > 64:
+        raise ShapeFault(f"{key} is {value[:40]!r}, not the id of a run")
+    return value
