@@ -130,6 +130,12 @@ HOST: tuple[Row, ...] = (
     ("bin_dir", "path there", "Where pg_controldata is. Default: searched on PATH."),
     ("patroni_config", "path there", "The member's Patroni configuration."),
     ("pgbackrest_config", "path there", "Default: pgBackRest's own."),
+    (
+        "state_dir",
+        "path there",
+        "Where pgops keeps its own small files, in a directory for each user it acts as. Default: /var/lib/pgops for root, "
+        "~/.local/state/pgops for others.",
+    ),
 )
 
 SSH: tuple[Row, ...] = (

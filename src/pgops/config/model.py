@@ -85,6 +85,7 @@ class HostConfig:
 
     `become` is the operating-system user that owns PostgreSQL's files, reached by `sudo -n` (None: run as oneself).
     `rest_url` (`http://host:8008`) and `sql_host`/`sql_port` override what the member published in the DCS.
+    `state_dir` is where pgops keeps its own files on the host: tokens and jobs (None: see `pgops.hosts.fence`).
     """
 
     name: str
@@ -97,6 +98,7 @@ class HostConfig:
     bin_dir: str | None = None
     patroni_config: str | None = None
     pgbackrest_config: str | None = None
+    state_dir: str | None = None
 
 
 @dataclass(frozen=True)

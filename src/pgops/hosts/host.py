@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import Protocol
 
 from pgops.hosts.process import CommandResult
@@ -12,15 +13,34 @@ class HostFault(Exception):
     """The host, or a command on it, gave no usable answer; the text is a clause for a person."""
 
 
+class Identity(str, Enum):
+    """As whom a command runs: as ourselves, as the configured owner of PostgreSQL's files, or as root."""
+
+    LOGIN = "login"
+    OWNER = "owner"
+    ROOT = "root"
+
+    def user(self, owner: str | None) -> str | None:
+        """The operating-system user; None is whoever we are. `owner` is the configured one."""
+        if self is Identity.ROOT:
+            return "root"
+        return owner if self is Identity.OWNER else None
+
+
 class Host(Protocol):
     """A host. Commands are argv lists, quoted once at the SSH edge."""
 
     name: str
 
     def run(
-        self, argv: Sequence[str], *, become: bool = False, timeout_s: float | None = None, stdin: bytes | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        identity: Identity = Identity.LOGIN,
+        timeout_s: float | None = None,
+        stdin: bytes | None = None,
     ) -> CommandResult:
-        """Run `argv` there; `become` runs it as the user that owns PostgreSQL's files.
+        """Run `argv` there as `identity`.
 
         Raises `HostFault` when the host could not be reached (which says nothing about the command) or when the
         privilege is missing. A command that ran and failed is a result.

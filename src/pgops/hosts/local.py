@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pgops.config.model import HostConfig, Timeouts
 from pgops.hosts import process, sudo
-from pgops.hosts.host import HostFault, checked_argv
+from pgops.hosts.host import HostFault, Identity, checked_argv
 from pgops.hosts.process import CommandResult
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -21,15 +21,20 @@ class LocalHost:
 
     def __init__(self, config: HostConfig, timeouts: Timeouts) -> None:
         self.name = config.name
-        self._become = config.become
+        self._owner = config.become
         self._timeout_s = timeouts.command_s
 
     def run(
-        self, argv: Sequence[str], *, become: bool = False, timeout_s: float | None = None, stdin: bytes | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        identity: Identity = Identity.LOGIN,
+        timeout_s: float | None = None,
+        stdin: bytes | None = None,
     ) -> CommandResult:
         """See `pgops.hosts.host.Host`. Commands run in `/`, since the other user may not enter our directory."""
         checked_argv(argv)
-        user = self._become if become else None
+        user = identity.user(self._owner)
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         if user is None or _is_me(user):
             return process.run(argv, timeout_s=timeout_s, env=_own_environment(), cwd="/", stdin=stdin)

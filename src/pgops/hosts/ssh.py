@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from pgops.config.model import HostConfig, SshConfig, Timeouts
 from pgops.hosts import process, sudo
-from pgops.hosts.host import HostFault, checked_argv
+from pgops.hosts.host import HostFault, Identity, checked_argv
 from pgops.hosts.process import CommandResult
 from pgops.hosts.ssh_words import explain, refuse_hostile
 
@@ -51,7 +51,7 @@ class SshHost:
         assert config.ssh is not None  # noqa: S101 - the factory sees to it
         self.name = config.name
         self._ssh: SshConfig = config.ssh
-        self._become = config.become
+        self._owner = config.become
         self._timeouts = timeouts
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(_AT_ONCE)
@@ -60,14 +60,19 @@ class SshHost:
         self._login: str | None = None
 
     def run(
-        self, argv: Sequence[str], *, become: bool = False, timeout_s: float | None = None, stdin: bytes | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        identity: Identity = Identity.LOGIN,
+        timeout_s: float | None = None,
+        stdin: bytes | None = None,
     ) -> CommandResult:
         """See `pgops.hosts.host.Host`. The remote side ends a command itself soon after our timeout (coreutils timeout)."""
         checked_argv(argv)
         timeout_s = self._timeouts.command_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + timeout_s
         self._connect()
-        user = self._become if become else None
+        user = identity.user(self._owner)
         wrapped, through_sudo = self._become_user(argv, user) if user else (list(argv), False)
         result = self._send(wrapped, argv, deadline, stdin)
         if through_sudo and user:

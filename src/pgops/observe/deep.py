@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from pgops.hosts.host import Host, HostFault
+from pgops.hosts.host import Host, HostFault, Identity
 from pgops.observe.facts import WalIdentity
 from pgops.observe.fields import ShapeFault, as_mapping
 from pgops.observe.host import read_identity
@@ -129,7 +129,7 @@ def _read_repository(
         if facts is None or host is None or facts.archive_id is None:
             continue
         config = next(item for item in snapshot.cluster.hosts if item.name == node.name)
-        reader = _Repository(host, stanza, config.pgbackrest_config, config.become is not None, timeout_s)
+        reader = _Repository(host, stanza, config.pgbackrest_config, timeout_s)
         top = f"archive/{stanza}/{facts.archive_id}"
         try:
             segments: dict[str, str] = {}
@@ -146,11 +146,10 @@ def _read_repository(
 class _Repository:
     """`repo-ls` and `repo-get` on one host; both only read."""
 
-    def __init__(self, host: Host, stanza: str, config: str | None, become: bool, timeout_s: float) -> None:
+    def __init__(self, host: Host, stanza: str, config: str | None, timeout_s: float) -> None:
         self._host = host
         self._stanza = stanza
         self._config = config
-        self._become = become
         self._timeout_s = timeout_s
 
     def list(self, path: str) -> Mapping[str, object]:
@@ -163,7 +162,7 @@ class _Repository:
 
     def _run(self, command: str, *rest: str) -> str:
         argv = pgbackrest_argv(self._stanza, self._config, command, *rest)
-        answer = self._host.run(argv, become=self._become, timeout_s=self._timeout_s)
+        answer = self._host.run(argv, identity=Identity.OWNER, timeout_s=self._timeout_s)
         if not answer.ok:
             raise HostFault(f"pgbackrest {command}: {answer.fault}")
         return answer.stdout

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pgops.hosts.host import Host, HostFault
+from pgops.hosts.host import Host, HostFault, Identity
 from pgops.observe.facts import ControlFacts, DataDirFiles, DiskUsage, WalIdentity
 from pgops.observe.lsn import HISTORY_NAME, SEGMENT_NAME, parse_lsn
 from pgops.readings import Known, Reading, Unknown
@@ -21,7 +21,7 @@ def read_control(host: Host, data_dir: str, bin_dir: str | None, *, timeout_s: f
     """`pg_controldata` of the data directory; works whether PostgreSQL runs or not."""
     program = f"{bin_dir.rstrip('/')}/pg_controldata" if bin_dir else "pg_controldata"
     try:
-        answer = host.run([program, "-D", data_dir], become=True, timeout_s=timeout_s)
+        answer = host.run([program, "-D", data_dir], identity=Identity.OWNER, timeout_s=timeout_s)
         return Known(parse_control(answer.stdout)) if answer.ok else Unknown(f"pg_controldata: {answer.fault}")
     except HostFault as fault:
         return Unknown(str(fault))
@@ -55,7 +55,7 @@ def read_files(host: Host, data_dir: str, *, timeout_s: float) -> Reading[DataDi
         *("(", *wanted, "-o", *wal, "-name", "*.ready", ")", ")", "-printf", "%f\\n"),
     ]
     try:
-        answer = host.run(argv, become=True, timeout_s=timeout_s)
+        answer = host.run(argv, identity=Identity.OWNER, timeout_s=timeout_s)
     except HostFault as fault:
         return Unknown(str(fault))
     if not answer.ok:
@@ -76,7 +76,7 @@ def parse_files(names: Sequence[str]) -> DataDirFiles:
 def read_disks(host: Host, paths: Sequence[str], *, timeout_s: float) -> Reading[tuple[DiskUsage, ...]]:
     """`df` of the file systems that hold these paths; a path that does not exist is left out."""
     try:
-        answer = host.run([*_DF, "--", *dict.fromkeys(paths)], become=True, timeout_s=timeout_s)
+        answer = host.run([*_DF, "--", *dict.fromkeys(paths)], identity=Identity.OWNER, timeout_s=timeout_s)
         disks = parse_disks(answer.stdout)
     except HostFault as fault:
         return Unknown(str(fault))
@@ -113,7 +113,9 @@ def read_identity(host: Host, data_dir: str, names: Sequence[str], *, timeout_s:
     directory = f"{data_dir.rstrip('/')}/pg_wal"
     try:
         answer = host.run(
-            ["nice", "sha1sum", "--", *(f"{directory}/{name}" for name in names)], become=True, timeout_s=timeout_s
+            ["nice", "sha1sum", "--", *(f"{directory}/{name}" for name in names)],
+            identity=Identity.OWNER,
+            timeout_s=timeout_s,
         )
     except HostFault as fault:
         return Unknown(str(fault))

@@ -104,8 +104,7 @@ class MemberProbe:
             self._start("disks", self._on_data_dir(lambda d: read_disks(host, self._paths(d), timeout_s=timeout_s)))
         if View.BACKUP in self._views and stanza:
             config = self._config.pgbackrest_config
-            become = self._config.become is not None
-            self._start("stanza", lambda: read_stanza(host, stanza, config, become=become, timeout_s=timeout_s))
+            self._start("stanza", lambda: read_stanza(host, stanza, config, timeout_s=timeout_s))
         if View.SERVICES in self._views:
             self._start("services", lambda: self._read_services(host, timeout_s))
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pgops.hosts.host import Host, HostFault
+from pgops.hosts.host import Host, HostFault, Identity
 from pgops.observe.facts import Backup, RepositoryStatus, StanzaFacts
 from pgops.observe.fields import ShapeFault, as_list, as_mapping, integer, moment, text
 from pgops.observe.lsn import SEGMENT_NAME, segment_timeline
@@ -30,10 +30,12 @@ def pgbackrest_argv(stanza: str, config: str | None, command: str, *rest: str) -
     return ["pgbackrest", *place, f"--stanza={stanza}", *quiet, *options, command, *parameters]
 
 
-def read_stanza(host: Host, stanza: str, config: str | None, *, become: bool, timeout_s: float) -> Reading[StanzaFacts]:
+def read_stanza(host: Host, stanza: str, config: str | None, *, timeout_s: float) -> Reading[StanzaFacts]:
     """`pgbackrest info` of one stanza on one host."""
     try:
-        answer = host.run(pgbackrest_argv(stanza, config, "info", "--output=json"), become=become, timeout_s=timeout_s)
+        answer = host.run(
+            pgbackrest_argv(stanza, config, "info", "--output=json"), identity=Identity.OWNER, timeout_s=timeout_s
+        )
         if not answer.ok:
             return Unknown(f"pgbackrest info: {answer.fault}")
         return Known(parse_info(json.loads(answer.stdout), stanza))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pgops.config.model import ServiceConfig
-from pgops.hosts.host import Host, HostFault
+from pgops.hosts.host import Host, HostFault, Identity
 from pgops.hosts.local import LocalHost
 from pgops.render.text import printable
 from pgops.services import ServiceState
@@ -56,7 +56,7 @@ class SupervisorServices:
             return None
 
     def _ask_supervisorctl(self, host: Host, timeout_s: float) -> Processes:
-        answer = host.run(["supervisorctl", "-c", self._file, "status"], become=True, timeout_s=timeout_s)
+        answer = host.run(["supervisorctl", "-c", self._file, "status"], identity=Identity.OWNER, timeout_s=timeout_s)
         if answer.exit_code not in _STATUS_CODES or answer.truncated:
             raise HostFault(f"supervisorctl: {printable(answer.fault)}")
         return parse_status(answer.stdout)
@@ -70,7 +70,7 @@ class SupervisorServices:
                 except (FileNotFoundError, NotADirectoryError):
                     return frozenset()
         argv = ["find", directory, "-maxdepth", "1", "-type", "f", "-printf", "%f\\n"]
-        return frozenset(host.run(argv, become=True, timeout_s=timeout_s).stdout.splitlines())
+        return frozenset(host.run(argv, identity=Identity.OWNER, timeout_s=timeout_s).stdout.splitlines())
 
 
 def parse_status(output: str) -> Processes:

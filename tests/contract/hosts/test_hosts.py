@@ -12,7 +12,7 @@ import pytest
 from contract.hosts.sshd import Sshd, need_sshd
 from pgops.config.model import HostConfig, SshConfig, Timeouts
 from pgops.hosts.factory import open_host
-from pgops.hosts.host import Host, HostFault
+from pgops.hosts.host import Host, HostFault, Identity
 
 TIMEOUTS = Timeouts(connect_s=1.0, answer_s=2.0, command_s=5.0)
 
@@ -139,12 +139,12 @@ def test_many_at_once(host: Host) -> None:
 def test_root_becomes_the_user_directly(sshd: Sshd) -> None:
     for ssh in (None, SshConfig(sshd.address, port=sshd.port, config_file=str(sshd.config))):
         host = open_host(HostConfig("n1", ssh=ssh, become="nobody"), TIMEOUTS)
-        assert host.run(["id", "-un"], become=True).stdout == "nobody\n"
+        assert host.run(["id", "-un"], identity=Identity.OWNER).stdout == "nobody\n"
         assert host.run(["id", "-un"]).stdout == "root\n"
         host.close()
         missing = open_host(HostConfig("n1", ssh=ssh, become="no-such-user"), TIMEOUTS)
         with pytest.raises(HostFault, match="there is no user no-such-user"):
-            missing.run(["id"], become=True)
+            missing.run(["id"], identity=Identity.OWNER)
         missing.close()
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from contract.hosts.sshd import Sshd, need_sshd
 from pgops.config.model import HostConfig, SshConfig, Timeouts
-from pgops.hosts.host import HostFault
+from pgops.hosts.host import HostFault, Identity
 from pgops.hosts.ssh import SshHost
 
 TIMEOUTS = Timeouts(connect_s=1.0, answer_s=2.0, command_s=5.0)
@@ -185,17 +185,17 @@ def test_a_plain_operator_becomes_by_sudo_what_its_line_allows(sshd: Sshd, opera
     host = open_ssh(sshd, user=OPERATOR, become="nobody")
     assert host.run(["id", "-un"]).stdout == f"{OPERATOR}\n"
     with pytest.raises(HostFault, match="sudo refused to run /usr/bin/id as nobody"):
-        host.run(["/usr/bin/id", "-un"], become=True)
+        host.run(["/usr/bin/id", "-un"], identity=Identity.OWNER)
     operator.write_text(f"{OPERATOR} ALL=(nobody) NOPASSWD: /usr/bin/id, /usr/bin/sleep\n")
     operator.chmod(0o440)
-    assert host.run(["/usr/bin/id", "-un"], become=True).stdout == "nobody\n"
-    assert host.run(["id", "-un"], become=True).stdout == "nobody\n"
+    assert host.run(["/usr/bin/id", "-un"], identity=Identity.OWNER).stdout == "nobody\n"
+    assert host.run(["id", "-un"], identity=Identity.OWNER).stdout == "nobody\n"
     with pytest.raises(HostFault, match="sudo refused to run /usr/bin/cat"):
-        host.run(["/usr/bin/cat", "/etc/hostname"], become=True)
-    failed = host.run(["/usr/bin/id", "no-such-user"], become=True)
+        host.run(["/usr/bin/cat", "/etc/hostname"], identity=Identity.OWNER)
+    failed = host.run(["/usr/bin/id", "no-such-user"], identity=Identity.OWNER)
     assert failed.exit_code == 1 and "no such user" in failed.fault
     mark = f"66.{os.getpid()}"
-    assert host.run(["/usr/bin/sleep", mark], become=True, timeout_s=0.7).exit_code is None
+    assert host.run(["/usr/bin/sleep", mark], identity=Identity.OWNER, timeout_s=0.7).exit_code is None
     time.sleep(3.5)
     still = subprocess.run(
         [shutil.which("pgrep") or "", "-f", f"^/usr/bin/sleep {mark}"], check=False, timeout=20, capture_output=True

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pgops.config.model import HostConfig, ServiceConfig, Timeouts
-from pgops.hosts.host import Host, HostFault
+from pgops.hosts.host import Host, HostFault, Identity
 from pgops.hosts.local import LocalHost
 from pgops.hosts.process import CommandResult
 from pgops.services.supervisor import SupervisorServices
@@ -66,10 +66,15 @@ class ElsewhereHost:
         self._directory = directory
 
     def run(
-        self, argv: Sequence[str], *, become: bool = False, timeout_s: float | None = None, stdin: bytes | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        identity: Identity = Identity.LOGIN,
+        timeout_s: float | None = None,
+        stdin: bytes | None = None,
     ) -> CommandResult:
         program = str(self._directory / argv[0]) if argv[0] == "supervisorctl" else argv[0]
-        return self._local.run([program, *argv[1:]], become=become, timeout_s=timeout_s, stdin=stdin)
+        return self._local.run([program, *argv[1:]], identity=identity, timeout_s=timeout_s, stdin=stdin)
 
     def address(self) -> str | None:
         return None

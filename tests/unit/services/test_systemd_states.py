@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from pgops.config.model import ServiceConfig
-from pgops.hosts.host import HostFault
+from pgops.hosts.host import HostFault, Identity
 from pgops.hosts.process import CommandResult
 from pgops.services.systemd import SystemdServices, parse_states, parse_stock
 
@@ -56,9 +56,14 @@ class RecordedHost:
         self._said = (exit_code, stdout, stderr)
 
     def run(
-        self, argv: Sequence[str], *, become: bool = False, timeout_s: float | None = None, stdin: bytes | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        identity: Identity = Identity.LOGIN,
+        timeout_s: float | None = None,
+        stdin: bytes | None = None,
     ) -> CommandResult:
-        assert not become, "reading unit states needs no right"
+        assert identity is Identity.LOGIN, "reading unit states needs no right"
         self.asked.append(tuple(argv))
         exit_code, stdout, stderr = (0, "", "") if "postgresql@*.service" in argv else self._said
         return CommandResult(tuple(argv), exit_code, stdout, stderr, 0.01)
