@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pgops.clients.http import HttpClient
 from pgops.config.model import DcsConfig
-from pgops.dcs import DcsFault, DcsHealth, DcsKey, DcsMember
+from pgops.dcs import Compare, DcsFault, DcsHealth, DcsKey, DcsMember, Delete, Put, Transaction
 from pgops.dcs.endpoint import Endpoint, parse_endpoint, reachable_endpoints
 from pgops.dcs.etcd3_channel import Channel, ListedMember, MemberStatus
+from pgops.dcs.etcd3_write import Writes
 from pgops.dcs.etcd_http import Metrics, Verdict, read_metrics, read_verdict
 from pgops.dcs.race import Asked, first_answer
 from pgops.readings import Known, Reading, Unknown
@@ -35,16 +38,46 @@ class Etcd3Dcs:
         self._lock = threading.Lock()
         self._channels: dict[Endpoint, Channel] = {}
         self._http = HttpClient(config.tls, connect_s=timeout_s, answer_s=timeout_s)
+        self._writes = Writes(self._endpoint_channels, timeout_s)
 
     def read_prefix(self, prefix: str) -> dict[str, DcsKey]:
         """See `pgops.dcs.Dcs`: linearizable, from the first endpoint that answers."""
         if not prefix.endswith("/"):
             raise ValueError("a prefix ends with a slash")
-        channels = {endpoint.url: self._channel(endpoint) for endpoint in self._endpoints()}
+        channels = self._endpoint_channels()
         deadline = time.monotonic() + self._timeout_s
         questions = {url: lambda channel=channel: channel.read_prefix(prefix) for url, channel in channels.items()}
         keys: dict[str, DcsKey] = first_answer(questions, deadline)[1]
         return keys
+
+    def read_keys(self, keys: Sequence[str]) -> dict[str, DcsKey]:
+        """See `pgops.dcs.Dcs`: linearizable, from the first endpoint that answers."""
+        deadline = time.monotonic() + self._timeout_s
+        channels = self._endpoint_channels()
+        questions = {url: lambda channel=channel: channel.read_keys(keys) for url, channel in channels.items()}
+        found: dict[str, DcsKey] = first_answer(questions, deadline)[1]
+        return found
+
+    def transact(self, compares: Sequence[Compare], changes: Sequence[Put | Delete]) -> Transaction:
+        """See `pgops.dcs.Dcs`: one transaction of etcd's, sent once."""
+        return self._writes.send(lambda channel, limit_s: channel.transact(compares, changes, limit_s))
+
+    def grant_lease(self, ttl_s: int) -> int:
+        """See `pgops.dcs.Dcs`. The id is ours: asked for again, it is still one lease."""
+        return self._writes.grant_lease(ttl_s)
+
+    def keep_lease(self, lease: int) -> int:
+        """See `pgops.dcs.Dcs`. A member that does not answer is left for another while there is time."""
+        return self._writes.repeat(lambda channel, limit_s: channel.keep_lease(lease, limit_s))
+
+    def revoke_lease(self, lease: int) -> None:
+        """See `pgops.dcs.Dcs`."""
+        self._writes.revoke_lease(lease)
+
+    def warm_up(self) -> None:
+        """Load the library and find a member for the first write. What fails here fails, and says so, at that write."""
+        with suppress(DcsFault):
+            self._writes.choose()
 
     def health(self) -> DcsHealth:
         """See `pgops.dcs.Dcs`. Every endpoint and every listed member is asked at once, all within one timeout."""
@@ -87,6 +120,9 @@ class Etcd3Dcs:
                 login = endpoint in self._endpoints()
                 self._channels[endpoint] = Channel(endpoint, self._config, self._timeout_s, login=login)
             return self._channels[endpoint]
+
+    def _endpoint_channels(self) -> dict[str, Channel]:
+        return {endpoint.url: self._channel(endpoint) for endpoint in self._endpoints()}
 
     def _ask_reports(self, reports: Asked[_Report], endpoint: Endpoint) -> None:
         reports.ask(f"status {endpoint.url}", self._channel(endpoint).read_status)

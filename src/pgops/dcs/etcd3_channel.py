@@ -8,39 +8,30 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from pgops.config.model import DcsConfig, TlsConfig
-from pgops.dcs import DcsFault, DcsKey
+from pgops.dcs import Compare, DcsFault, DcsKey, DcsOutcomeUnknown, Delete, Put, Transaction
 from pgops.dcs.endpoint import Endpoint
-from pgops.render.text import printable
-
-LIMIT_BYTES = 16 * 1024 * 1024
+from pgops.dcs.etcd3_meaning import LIMIT_BYTES, Fate, NotTaken, explain, fate
+from pgops.dcs.etcd3_request import (
+    as_text,
+    build_reading,
+    build_transaction,
+    read_ranges,
+    read_transaction,
+)
 
 _CA_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
-)
-
-# etcd: api/v3rpc/rpctypes/error.go; gRPC: the words of its core in UNAVAILABLE.
-_MEANINGS = (
-    ("user name is empty", "etcd wants a login; set dcs.username and dcs.password"),
-    ("authentication is not enabled", "etcd has no authentication enabled; remove dcs.username and dcs.password"),
-    ("authentication failed", "etcd refused the login of {user}"),
-    ("permission denied", "the etcd user {user} may not read this; grant it a role that reads the prefix"),
-    ("Connection refused", "connection refused"),
-    ("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not trusted; set dcs.tls.ca_file to its CA"),
-    ("Peer name", "the server's certificate is for another name; use a name in dcs.endpoints that it holds"),
-    # Under TLS 1.3 a refused client shows only at the first read.
-    ("Unwrap failed", "TLS was broken off; a client certificate may be wanted (dcs.tls.cert_file, dcs.tls.key_file)"),
-    ("andshake failed", "TLS failed; is the URL http, or a client certificate wanted (dcs.tls.cert_file)?"),
-    ("larger than max", f"more than {LIMIT_BYTES // 1024 // 1024} MiB in one answer"),
 )
 
 _OPTIONS = (
@@ -89,6 +80,7 @@ class Channel:
         self._timeout_s = timeout_s
         self._login = login and config.username is not None
         self._lock = threading.Lock()
+        self._login_lock = threading.Lock()
         self._client: Any = None
 
     def read_prefix(self, prefix: str) -> dict[str, DcsKey]:
@@ -96,9 +88,52 @@ class Channel:
         entries = self._call(lambda client: list(client.get_prefix(prefix)))
         found = {}
         for value, about in entries:
-            key = _text(about.key)
-            found[key] = DcsKey(key, _text(value), about.mod_revision, about.lease_id or None)
+            key = as_text(about.key)
+            found[key] = DcsKey(key, as_text(value), about.mod_revision, about.lease_id or None)
         return found
+
+    def read_keys(self, keys: Sequence[str]) -> dict[str, DcsKey]:
+        """These keys as far as they exist, as one linearizable read. Raises `DcsFault`."""
+        return read_ranges(self._call(lambda client: _ask_transaction(client, build_reading(_messages(), keys))))
+
+    def prove_quorum(self) -> None:
+        """Connect, and see that it answers what only a member in touch with the leader can. Raises `DcsFault`."""
+        self._call(_ask_nothing)
+
+    def transact(self, compares: Sequence[Compare], changes: Sequence[Put | Delete], limit_s: float) -> Transaction:
+        """See `pgops.dcs.Dcs`. Raises `NotTaken`, `DcsFault`, `DcsOutcomeUnknown`, all within `limit_s`."""
+        request = build_transaction(_messages(), compares, changes)
+        reply = self._write(lambda client, left_s: _ask_transaction(client, request, left_s), limit_s)
+        return read_transaction(reply, compares)
+
+    def grant_lease(self, ttl_s: int, lease: int, limit_s: float) -> None:
+        """Make a lease of that id. Raises as `transact` does."""
+        request = _messages().LeaseGrantRequest(TTL=ttl_s, ID=lease)
+        self._write(_asking("leasestub", "LeaseGrant", request), limit_s)
+
+    def keep_lease(self, lease: int, limit_s: float) -> int:
+        """The seconds of its new beginning; 0: gone. Raises as `transact` does.
+
+        A call of one request and one answer has no stream or thread to outlive it; to etcd it looks like a stream that
+        ends after its first message.
+        """
+        rpc = _messages()
+        request = rpc.LeaseKeepAliveRequest(ID=lease)
+
+        def ask(client: Any, left_s: float) -> Any:
+            call = client.channel.unary_unary(
+                "/etcdserverpb.Lease/LeaseKeepAlive",
+                request_serializer=rpc.LeaseKeepAliveRequest.SerializeToString,
+                response_deserializer=rpc.LeaseKeepAliveResponse.FromString,
+            )
+            return call(request, left_s, metadata=client.metadata)
+
+        seconds: int = self._write(ask, limit_s).TTL
+        return max(0, seconds)
+
+    def revoke_lease(self, lease: int, limit_s: float) -> None:
+        """End it. Raises as `transact` does, and `DcsFault` that says so where the lease is gone."""
+        self._write(_asking("leasestub", "LeaseRevoke", _messages().LeaseRevokeRequest(ID=lease)), limit_s)
 
     def list_members(self) -> tuple[ListedMember, ...]:
         """As this member knows them; answered without a quorum. Raises `DcsFault`."""
@@ -126,7 +161,7 @@ class Channel:
             raft_term=reply.raftTerm,
             raft_index=reply.raftIndex,
             raft_applied_index=_last_integer(newer.get(7)),
-            errors=tuple(_text(text) for text in newer.get(8, []) if isinstance(text, bytes)),
+            errors=tuple(as_text(text) for text in newer.get(8, []) if isinstance(text, bytes)),
             quota_bytes=_last_integer(newer.get(12)),
         )
 
@@ -139,12 +174,71 @@ class Channel:
 
     def _call(self, question: Callable[[Any], Any]) -> Any:
         grpc, exceptions = _load()
+        deadline = time.monotonic() + self._timeout_s
+        renewed = False
+        while True:
+            try:
+                client = self._connected()
+                login = client.metadata
+                return question(client)
+            except (exceptions.Etcd3Exception, grpc.RpcError) as error:
+                code, details = _origin(error)
+                if self._login and not renewed and fate(code, details) is Fate.NO_LOGIN:
+                    renewed = True
+                    self._renew_login(login, deadline, "read")
+                    continue
+                raise DcsFault(self._explain(error, self._timeout_s)) from None
+            except UnicodeError:
+                raise DcsFault("the answer is not etcd's") from None
+
+    def _write(self, question: Callable[[Any, float], Any], limit_s: float) -> Any:
+        """One write, sent once; again only where etcd did not look at it for want of a valid login."""
+        grpc, exceptions = _load()
+        deadline = time.monotonic() + limit_s
         try:
-            return question(self._connected())
+            client = self._connected()
         except (exceptions.Etcd3Exception, grpc.RpcError) as error:
-            raise DcsFault(self._explain(error)) from None
-        except UnicodeError:
-            raise DcsFault("the answer is not etcd's") from None
+            raise NotTaken(self._explain(error, self._timeout_s)) from None
+        renewed = False
+        while True:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise NotTaken(f"no answer within {limit_s:.3g} s")
+            login = client.metadata
+            try:
+                return question(client, left_s)
+            except grpc.RpcError as error:
+                outcome = fate(*_origin(error))
+                if outcome is Fate.NO_LOGIN and self._login and not renewed:
+                    renewed = True
+                    self._renew_login(login, deadline, "write")
+                    continue
+                reason = self._explain(error, left_s, verb="write")
+            if outcome is Fate.NOT_SENT:
+                raise NotTaken(reason)
+            if outcome is Fate.UNKNOWN:
+                raise DcsOutcomeUnknown(reason)
+            raise DcsFault(reason)
+
+    def _renew_login(self, stale: Any, deadline: float, verb: str) -> None:
+        """A token is forgotten when its etcd restarts, or after minutes without use. Raises `NotTaken`."""
+        import etcd3.etcdrpc
+
+        grpc, _ = _load()
+        left_s = max(0.0, deadline - time.monotonic())
+        if not self._login_lock.acquire(timeout=left_s):
+            raise NotTaken(f"no login within {left_s:.3g} s")
+        try:
+            client = self._connected()
+            if client.metadata != stale:  # another thread was here
+                return
+            password = self._config.password.reveal() if self._config.password else ""
+            request = etcd3.etcdrpc.AuthenticateRequest(name=self._config.username, password=password)
+            client.metadata = (("token", client.auth_stub.Authenticate(request, left_s).token),)
+        except grpc.RpcError as error:
+            raise NotTaken(self._explain(error, left_s, verb=verb)) from None
+        finally:
+            self._login_lock.release()
 
     def _connected(self) -> Any:
         import etcd3
@@ -170,19 +264,16 @@ class Channel:
                 self._client.call_credentials = None
             return self._client
 
-    def _explain(self, error: BaseException) -> str:
-        """A clause for a person. The library drops gRPC's details for some codes; they are in the context."""
-        origin: Any = error if hasattr(error, "details") else error.__context__
-        details = printable(" ".join(str(origin.details()).split())) if hasattr(origin, "details") else ""
-        code = origin.code().name if hasattr(origin, "code") else ""
-        if code == "DEADLINE_EXCEEDED" or "timed out before receiving SETTINGS" in details or "() timed out" in details:
-            return f"no answer within {self._timeout_s:g} s"
-        user = printable(self._config.username or "")
-        for words, meaning in _MEANINGS:
-            if words in details:
-                return meaning.format(user=user)
-        said = details.removeprefix("failed to connect to all addresses; last error: ")
-        return said[:300] or str(error) or type(error).__name__
+    def _explain(self, error: BaseException, limit_s: float, *, verb: str = "read") -> str:
+        said = explain(*_origin(error), limit_s, self._config.username, verb=verb)
+        return said or str(error) or type(error).__name__
+
+
+def _origin(error: BaseException) -> tuple[str, str]:
+    """gRPC's status code and details. The library drops them for some codes; they are in the context."""
+    origin: Any = error if hasattr(error, "details") else error.__context__
+    code = origin.code().name if hasattr(origin, "code") else ""
+    return code, str(origin.details()) if hasattr(origin, "details") else ""
 
 
 def _load() -> tuple[Any, Any]:
@@ -206,6 +297,32 @@ def _ask_status(client: Any) -> Any:
     return client.maintenancestub.Status(
         request, client.timeout, credentials=client.call_credentials, metadata=client.metadata
     )
+
+
+def _messages() -> Any:
+    _load()
+    import etcd3.etcdrpc
+
+    return etcd3.etcdrpc
+
+
+def _ask_transaction(client: Any, request: Any, left_s: float | None = None) -> Any:
+    return client.kvstub.Txn(request, client.timeout if left_s is None else left_s, metadata=client.metadata)
+
+
+def _ask_nothing(client: Any) -> None:
+    """A linearizable read of no key. That the login may not read it is an answer, which etcd gives after its leader's."""
+    grpc, _ = _load()
+    request = _messages().RangeRequest(key=b"/pgops/", count_only=True)
+    try:
+        client.kvstub.Range(request, client.timeout, metadata=client.metadata)
+    except grpc.RpcError as error:
+        if _origin(error)[0] != "PERMISSION_DENIED":
+            raise
+
+
+def _asking(stub: str, method: str, request: Any) -> Callable[[Any, float], Any]:
+    return lambda client, left_s: getattr(getattr(client, stub), method)(request, left_s, metadata=client.metadata)
 
 
 def _grpc_host(host: str) -> str:
@@ -238,11 +355,6 @@ def _tls_files(tls: TlsConfig) -> tuple[str, str | None, str | None]:
         if b"ENCRYPTED" in content:
             raise DcsFault(f"{file}: gRPC reads no encrypted keys; give it one without a password, mode 0600")
     return ca_file, tls.cert_file, tls.key_file
-
-
-def _text(raw: bytes) -> str:
-    """UTF-8; other bytes become visible escapes."""
-    return raw.decode("utf-8", "backslashreplace")
 
 
 def _last_integer(values: list[Any] | None) -> int | None:
