@@ -55,7 +55,7 @@ def find_capacity(snapshot: Snapshot) -> Iterator[Finding]:
         text += f" ({why_not})" if why_not else ""
         if len(able) < minimum or pause or any(why.certain for why in excluded.values()):
             step = (
-                "patronictl resume when the reason for the pause is gone"
+                f"pgops resume --cluster {snapshot.cluster.name}, when the reason for the pause is gone"
                 if pause
                 else "repair the members that are excluded"
             )

@@ -35,22 +35,30 @@ def find_reachable(snapshot: Snapshot) -> Iterator[Finding]:
     failsafe = [node.name for node in snapshot.nodes if (rest := known(node.rest)) and rest.failsafe_active]
     stale = {name: age for name, age in ages.items() if age > limit_s}
     kind = snapshot.cluster.dcs.kind.value
+    why = reason(snapshot.keys)
+    silent = _is_silence(why)
     if keys is not None:
         yield ok(f"{kind} answers")
     elif (ages and len(stale) == len(ages)) or unlocked:
+        ours = "is unreachable" if silent else "gives us no usable answer"
         yield critical(
-            f"{kind} is unreachable, for Patroni as well: {reason(snapshot.keys)}",
+            f"{kind} {ours}, and no Patroni has reached it of late: {why}",
             next_step="bring it back at the same addresses and leave every Patroni running; do not edit or wipe keys",
         )
     elif ages:
+        what = "no answer" if silent else "no usable answer"
         yield unknown(
-            f"{kind} gives us no answer, though Patroni saw it {format_duration(min(ages.values()))} ago: "
-            f"{reason(snapshot.keys)}",
+            f"{kind} gives us {what}, though Patroni saw it {format_duration(min(ages.values()))} ago: {why}",
             next_step="check the endpoints, certificates and the role in the configuration, and the firewall from here",
+        )
+    elif not silent:
+        yield unknown(
+            f"{kind} gives us no usable answer, and no Patroni told whether it has one: {why}",
+            next_step="check the endpoints, certificates and the role in the configuration; then the DCS's own log",
         )
     else:
         yield critical(
-            f"{kind} is unreachable: {reason(snapshot.keys)}",
+            f"{kind} is unreachable: {why}",
             next_step="check the DCS members first; Patroni demotes its primary when it cannot renew the lock",
         )
     for name, age in stale.items():
@@ -66,6 +74,12 @@ def find_reachable(snapshot: Snapshot) -> Iterator[Finding]:
             f"failsafe mode is active on {', '.join(failsafe)}: the primary stays only while every member answers it",
             next_step="repair the DCS; restart no member until then",
         )
+
+
+def _is_silence(why: str) -> bool:
+    """Whether no endpoint answered at all. A refusal, a web page or a fault of our own settings is no silence."""
+    words = ("no answer", "no complete answer", "no connection", "connection refused", "without an answer", "broke off")
+    return all(any(word in clause for word in words) for clause in why.split("; "))
 
 
 def find_members(snapshot: Snapshot) -> Iterator[Finding]:
@@ -163,19 +177,19 @@ def _size(snapshot: Snapshot, member: DcsMember) -> Iterator[Finding]:
 def find_pause(snapshot: Snapshot) -> Iterator[Finding]:
     """Automatic failover is not switched off, and all members agree on that."""
     keys = known(snapshot.keys)
+    resume = f"pgops resume --cluster {snapshot.cluster.name}"
     paused_by_rest = [node.name for node in snapshot.nodes if (rest := known(node.rest)) and rest.pause]
     if keys is None:
         if paused_by_rest:
             yield warning(
                 f"paused by the word of {', '.join(paused_by_rest)}: no automatic failover",
-                next_step="patronictl resume",
+                next_step=f"once the DCS answers: {resume}",
             )
         else:
             yield unread("pause could not be read", snapshot.keys)
         return
-    resume = "pgops health --check primary --check lock --check ahead; if all are ok: patronictl resume"
     if keys.paused:
-        yield warning(f"paused, so no automatic failover; {_pause_origin(keys, snapshot.taken_at)}", next_step=resume)
+        yield _paused(keys, snapshot.taken_at, resume)
         away = [node.name for node in snapshot.nodes if (rest := known(node.rest)) and not rest.pause]
         if away:
             yield warning(
@@ -189,20 +203,27 @@ def find_pause(snapshot: Snapshot) -> Iterator[Finding]:
     yield ok("not paused")
 
 
-def _pause_origin(keys: DcsKeys, now: datetime) -> str:
+def _paused(keys: DcsKeys, now: datetime, resume: str) -> Finding:
+    """Who paused it, since when and how long it was meant to last, as far as pgops's own record tells."""
     record = keys.pause_record
-    if record is None and keys.records_fault:
-        return f"since when and by whom is unknown (pgops's own record could not be read: {keys.records_fault})"
+    off = "paused, so no automatic failover"
     if record is None:
-        return "since when and by whom is unknown (not set by pgops)"
-    text = f"for {format_duration((now - record.since).total_seconds())} by {record.owner or 'unknown'}"
+        fault = keys.records_fault or keys.unread_records.get("pause")
+        why = f"pgops's own record could not be read: {fault}" if fault else "not set by pgops"
+        return warning(f"{off}; since when and by whom is unknown ({why})", next_step=resume)
+    age_s = (now - record.since).total_seconds()
+    numbers: dict[str, Any] = {"paused_s": round(age_s, 1)}
+    text = f"for {format_duration(age_s)} by {record.owner or 'unknown'}"
     if record.reason:
         text += f": {record.reason}"
-    if record.expires and record.expires < now:
-        text += f"; it expired {format_duration((now - record.expires).total_seconds())} ago"
+    if record.expires and record.expires <= now:
+        late_s = (now - record.expires).total_seconds()
+        numbers["expired_s"] = round(late_s, 1)
+        off = "still paused, so no automatic failover, though the pause has expired"
+        text += f"; it expired {format_duration(late_s)} ago, at {format_time(record.expires)}"
     elif record.expires:
         text += f"; until {format_time(record.expires)}"
-    return text
+    return warning(f"{off}; {text}", next_step=resume, **numbers)
 
 
 def find_failover_key(snapshot: Snapshot) -> Iterator[Finding]:

@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from pgops.checks import Check, Finding, critical, ok, skipped, unknown, unread, warning
+from pgops.clients.json_text import parse_json
 from pgops.observe.facts import DiskUsage
+from pgops.observe.fields import ShapeFault
+from pgops.observe.records import parse_hold
 from pgops.observe.snapshot import Node, ProxyTarget, ProxyView, Snapshot, View
 from pgops.readings import known, reason
 from pgops.render.units import format_bytes, format_duration
+from pgops.services import ServiceState
 from pgops_health.checks.commands import read_log
 
 
@@ -78,11 +82,7 @@ def find_services(snapshot: Snapshot) -> Iterator[Finding]:
         well = []
         for service in services:
             if service.held:
-                yield warning(
-                    f"{service.unit} is held: it refuses to start",
-                    node.name,
-                    next_step="release it when the work is done",
-                )
+                yield _held(snapshot, node, service)
             elif service.role == "stock":
                 if service.running or service.enabled:
                     yield warning(
@@ -107,6 +107,23 @@ def find_services(snapshot: Snapshot) -> Iterator[Finding]:
                 well.append(service.unit)
         if well:
             yield ok(f"{', '.join(well)} run{'s' if len(well) == 1 else ''}", node.name)
+
+
+def _held(snapshot: Snapshot, node: Node, service: ServiceState) -> Finding:
+    """Who holds a service and why, as far as the hold file tells."""
+    text, step = f"{service.unit} is held, so a start is refused", f"pgops node release {node.name}"
+    step += f" --cluster {snapshot.cluster.name}, when the work is done"
+    if service.hold_text is None:
+        return warning(f"{text}; by whom and why could not be read", node.name, next_step=step)
+    try:
+        record = parse_hold(parse_json(service.hold_text.encode()))
+    except (ShapeFault, ValueError) as fault:
+        why = str(fault) if isinstance(fault, ShapeFault) else "its hold file is not JSON"
+        return warning(f"{text}; by whom and why is not known ({why})", node.name, next_step=step)
+    age_s = (snapshot.taken_at - record.since).total_seconds()
+    text += f", for {format_duration(age_s)} by {record.owner or 'unknown'}"
+    text += f": {record.reason}" if record.reason else ""
+    return warning(text, node.name, next_step=step, held_s=round(age_s, 1))
 
 
 def find_clocks(snapshot: Snapshot) -> Iterator[Finding]:

@@ -43,13 +43,15 @@ def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str,
     optime = read("status", lambda value: position(as_mapping(value, "status"), "optime"), None)
     if optime is None:  # Patroni before 2.1
         optime = read("optime/leader", lambda value: position({"optime": value}, "optime"), None)
-    own = {key[len(record_prefix(prefix)) :]: entry.value for key, entry in sorted(records.items())}
+    own = {key[len(record_prefix(prefix)) :]: entry for key, entry in sorted(records.items())}
     unread: dict[str, str] = {}
 
     def read_record(name: str, parse: Callable[[Any], T]) -> T | None:
         """What cannot be read must not pass for absent: a run may be under way behind it."""
         found: list[str] = []
-        record = _parsed(f"{name} record", own[name], parse, None, found) if name in own else None
+        record = _parsed(f"{name} record", own[name].value, parse, None, found) if name in own else None
+        if record is not None and name.startswith("lock/") and not _expires(own[name]):
+            record, found = None, [f"{name} record: it has no lease, so it never expires; somebody wrote it by hand"]
         if found:
             unread[name] = found[0].partition(": ")[2]
             faults.extend(found)
@@ -60,7 +62,7 @@ def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str,
     locks = [read_record(name, partial(parse_lock, name[5:])) for name in own if name.startswith("lock/")]
     return DcsKeys(
         leader=leader.value if leader else None,
-        leader_has_lease=leader is None or leader.lease is not None or leader.lease_ttl_s is not None,
+        leader_has_lease=leader is None or _expires(leader),
         initialize=initialize.value if initialize else None,
         config=read("config", lambda value: as_mapping(value, "config"), None),
         members=tuple(member for member in members if member is not None),
@@ -76,6 +78,10 @@ def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str,
         locks=tuple(lock for lock in locks if lock is not None),
         unread_records=unread,
     )
+
+
+def _expires(key: DcsKey) -> bool:
+    return key.lease is not None or key.lease_ttl_s is not None
 
 
 def _parsed(name: str, value: str, parse: Callable[[Any], T], absent: T, faults: list[str]) -> T:

@@ -6,13 +6,23 @@ They are JSON with a schema number. A record of a newer schema is refused, never
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pgops.observe.fields import TEXT_LIMIT, ShapeFault, as_mapping, integer, iso_moment, text
+from pgops.observe.fields import TEXT_LIMIT, ShapeFault, as_mapping, flag, integer, iso_moment, text
 from pgops.observe.snapshot import LockRecord, PauseRecord, RunRecord
 
 RECORD_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class HoldRecord:
+    """Who holds a service of a node, and why; the content of the hold file on that host. `since` is aware."""
+
+    owner: str
+    reason: str
+    since: datetime
 
 
 def parse_pause(value: object) -> PauseRecord:
@@ -48,6 +58,8 @@ def parse_run(value: object) -> RunRecord:
         digest=_text(top, "digest"),
         token=_integer(top, "token"),
         journal=_text(top, "journal"),
+        action=integer(top, "action") or 0,
+        back=flag(top, "back"),
     )
 
 
@@ -63,6 +75,12 @@ def parse_lock(name: str, value: object) -> LockRecord:
         what=_text(top, "what"),
         since=_moment(top, "since"),
     )
+
+
+def parse_hold(value: object) -> HoldRecord:
+    """The content of a hold file. Raises `ShapeFault`."""
+    top = _known_schema(value)
+    return HoldRecord(owner=_text(top, "owner"), reason=_text(top, "reason"), since=_moment(top, "since"))
 
 
 def pause_value(record: PauseRecord) -> str:
@@ -89,6 +107,8 @@ def run_value(record: RunRecord) -> str:
         digest=record.digest,
         token=record.token,
         journal=record.journal,
+        action=record.action,
+        back=record.back,
     )
 
 
@@ -104,7 +124,12 @@ def lock_value(record: LockRecord) -> str:
     )
 
 
-def _document(**fields: str | int | None) -> str:
+def hold_value(record: HoldRecord) -> str:
+    """What is written into a hold file."""
+    return _document(owner=record.owner, reason=record.reason, since=record.since.isoformat())
+
+
+def _document(**fields: str | int | bool | None) -> str:
     """Canonical JSON: sorted, without spaces, ASCII. A text is cut where the reader would refuse it as too long."""
     import json
 

@@ -93,7 +93,8 @@ class RunRecord:
     `by`, `host` and `pid` are the operator, the machine and the process that work on it, `since` its beginning (aware).
     `step` is the present step's id, the `step_number`th of `steps`; 0 before the first. `state` `stopped`: it ended
     midway by itself, and `why` says why; `running`: it works, or its process died, which only its lock can tell.
-    `digest` is the plan's, `token` the lock's revision, `journal` a path on `host`.
+    `digest` is the plan's, `token` the lock's revision, `journal` a path on `host`. `action` is the action of the step
+    that was begun last, from 0; `back`: the run is being aborted, and the step is one of its way back.
     """
 
     id: str
@@ -111,6 +112,8 @@ class RunRecord:
     digest: str
     token: int
     journal: str
+    action: int = 0
+    back: bool = False
 
 
 @dataclass(frozen=True)

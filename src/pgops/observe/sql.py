@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pgops.clients.sql import SqlFault, SqlSession
 from pgops.observe.facts import Activity, Archiver, Setting, Slot, SqlFacts, WalReceiver, WalSender
@@ -88,7 +88,7 @@ _PREPARED = "SELECT count(*), extract(epoch FROM max(clock_timestamp() - prepare
 def read_sql(session: SqlSession) -> SqlFacts:
     """Ask one server. Raises `SqlFault` when not even its state can be read; other parts are unknown one by one."""
     before = time.time()
-    state = session.rows(_STATE)[0]
+    state = _row(session, _STATE, 14)
     now = (before + time.time()) / 2
     in_recovery, identifier, version, wal_file, checkpoint_timeline, flush, receive, replay, replayed_at = state[:9]
     paused, clock, segment_bytes, tablespaces, started_at = state[9:]
@@ -121,7 +121,17 @@ def read_sql(session: SqlSession) -> SqlFacts:
 def read_flush_position(session: SqlSession) -> int | None:
     """A primary's flush LSN now, None when it is in recovery. Raises `SqlFault`."""
     statement = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn()::text END"
-    return _lsn(session.rows(statement)[0][0])
+    return _lsn(_row(session, statement, 1)[0])
+
+
+def _row(session: SqlSession, statement: str, columns: int) -> tuple[Any, ...]:
+    """The one row of a statement that always gives one. A server that gives another shape is no PostgreSQL's."""
+    rows = session.rows(statement)
+    if len(rows) != 1 or len(rows[0]) != columns:
+        shape = f"{len(rows)} rows" + (f" of {len(rows[0])} columns" if rows else "")
+        asked = "a pooler's own console, or no PostgreSQL"
+        raise SqlFault("other", f"the server answered with {shape}, not one row of {columns}; it is {asked}")
+    return rows[0]
 
 
 def _part(read: Callable[[], T]) -> Reading[T]:
@@ -156,7 +166,7 @@ def _senders(session: SqlSession) -> tuple[WalSender, ...]:
 
 
 def _archiver(session: SqlSession) -> Archiver:
-    archived, last, last_at, failed, last_failed, failed_at = session.rows(_ARCHIVER)[0]
+    archived, last, last_at, failed, last_failed, failed_at = _row(session, _ARCHIVER, 6)
     return Archiver(
         archived_count=archived,
         last_archived_wal=last,
@@ -164,13 +174,13 @@ def _archiver(session: SqlSession) -> Archiver:
         failed_count=failed,
         last_failed_wal=last_failed,
         last_failed_at=_time(failed_at),
-        ready_count=_part(lambda: int(session.rows(_READY)[0][0])),
+        ready_count=_part(lambda: int(_row(session, _READY, 1)[0])),
     )
 
 
 def _activity(session: SqlSession) -> Activity:
     rows = session.rows(_ACTIVITY)
-    prepared, prepared_age = session.rows(_PREPARED)[0]
+    prepared, prepared_age = _row(session, _PREPARED, 2)
     oldest_s, oldest = rows[0] if rows else (None, None)
     return Activity(oldest_s, oldest, prepared, prepared_age)
 

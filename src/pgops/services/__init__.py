@@ -15,7 +15,7 @@ class ServiceState:
     """One service. `state` is the manager's own word (`active`, `failed`, `RUNNING`, `STOPPED`, `not-found`).
 
     `enabled` None: the manager has no such notion. `held` says that a start would be refused by a pgops hold.
-    `pid` None: no main process.
+    `pid` None: no main process. `hold_text` is what stands in the hold file, None when there is none or it was not read.
     """
 
     role: str
@@ -25,6 +25,7 @@ class ServiceState:
     enabled: bool | None = None
     pid: int | None = None
     held: bool = False
+    hold_text: str | None = None
 
 
 class ServiceManager(Protocol):

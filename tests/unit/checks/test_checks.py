@@ -81,7 +81,7 @@ CASES: list[tuple[str, str, Snapshot, str]] = [
     (
         "dcs",
         "unknown",
-        replace(w.healthy(), keys=Unknown("auth failed")),
+        replace(w.healthy(), keys=Unknown("http://n1:2379: no answer within 2 s")),
         "gives us no answer, though Patroni saw it 2s ago",
     ),
     ("dcs-members", "critical", w.with_dcs(*map(w.dcs_member, "abc"), alarms=(("id-a", "NOSPACE"),)), "NOSPACE"),
@@ -294,4 +294,4 @@ def test_one_thing_wrong(check: str, verdict: str, world: Snapshot, text: str) -
 
 
 def test_every_check_has_a_case() -> None:
-    assert {case[0] for case in CASES} | {"failover-capacity", "proxy"} == set(BY_NAME)
+    assert {case[0] for case in CASES} | {"failover-capacity", "proxy", "runs"} == set(BY_NAME)

@@ -74,13 +74,16 @@ def test_nobody_can_take_over_while_the_dcs_refuses_writes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expires", "text"), [(None, "2h by ops@db1: upgrade"), (1, "until 2026"), (-1, "it expired 1h ago")]
+    ("expires", "text"),
+    [(None, "2h by ops@db1: upgrade"), (1, "until 2026"), (-1, "it expired 1h ago, at 2026-11-23T02:00:00+00:00")],
 )
 def test_a_pause_of_pgops_is_told_with_owner_reason_and_expiry(expires: int | None, text: str) -> None:
     ends = None if expires is None else w.NOW + timedelta(hours=expires)
     record = PauseRecord("ops@db1", "upgrade", w.NOW - timedelta(hours=2), ends)
     found = say("pause", w.with_keys(config={"pause": True}, pause_record=record))
     assert text in found[0].text
+    assert found[0].next_step == "pgops resume --cluster demo"
+    assert ("the pause has expired" in found[0].text) == (expires == -1)
 
 
 @pytest.mark.parametrize(

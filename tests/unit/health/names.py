@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from pgops.config.model import ProxyConfig, ServiceConfig
 from pgops.dcs import DcsHealth
@@ -18,7 +18,18 @@ from pgops.observe.facts import (
     WalReceiver,
     WalSender,
 )
-from pgops.observe.snapshot import Node, PauseRecord, ProxyServer, ProxyTarget, ProxyView, Snapshot, SyncKey
+from pgops.observe.records import HoldRecord, hold_value
+from pgops.observe.snapshot import (
+    LockRecord,
+    Node,
+    PauseRecord,
+    ProxyServer,
+    ProxyTarget,
+    ProxyView,
+    RunRecord,
+    Snapshot,
+    SyncKey,
+)
 from pgops.readings import Known, Unknown
 from pgops.services import ServiceState
 from unit.checks import worlds as w
@@ -64,7 +75,10 @@ def named(name: str, *, broken: bool) -> Snapshot:
         pause_record=PauseRecord(name, name, w.NOW, w.NOW),
         config={"pause": True, "synchronous_mode": True, name: name},
         faults=(name,),
-        records_fault=name,
+        records_fault=name if broken else None,
+        run_record=_run(name),
+        locks=(LockRecord(name, None if broken else name, name, name, 7, name, w.NOW),),
+        unread_records={name: name, "run": name, f"lock/{name}": name} if name == NAMES[0] else {},
     )
     return replace(
         world,
@@ -75,6 +89,21 @@ def named(name: str, *, broken: bool) -> Snapshot:
         proxies=(view,),
         repository=Known(WalIdentity({name: name}, {name: name})),
         warnings=(name,),
+    )
+
+
+def _run(name: str) -> RunRecord:
+    """An id is checked when it is read; everything else is anybody's text."""
+    state: Literal["running", "stopped"] = "running" if len(name) % 2 else "stopped"
+    return RunRecord("1-a", name, name, name, name, 7, w.NOW, state, name, 2, 3, name, name, 9, name)
+
+
+def _services(name: str) -> tuple[ServiceState, ...]:
+    return (
+        ServiceState(name, name, False, name),
+        ServiceState("stock", name, True, name),
+        ServiceState("held", name, True, name, held=True, hold_text=hold_value(HoldRecord(name, name, w.NOW))),
+        ServiceState("held", name, True, name, held=True, hold_text=name),
     )
 
 
@@ -123,7 +152,7 @@ def _node(node: Node, name: str, broken: bool) -> Node:
         "sql": Known(w.sql_facts(leader=leader, **wrong)),
         "files": Known(DataDirFiles(frozenset({f"{name}.signal", "recovery.signal"}), 999, (name,), (name,))),
         "disks": Known((DiskUsage(name, (name,), 1, 1, 99.0, None),)),
-        "services": Known((ServiceState(name, name, False, name), ServiceState("stock", name, True, name))),
+        "services": Known(_services(name)),
         "stanza": Known(stanza),
         "identity": Known(WalIdentity({name: node.name}, {name: node.name})),
     }

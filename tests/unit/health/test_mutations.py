@@ -134,9 +134,11 @@ def test_any_field_of_patroni_s_reply(member: str, number: int) -> None:
             assert status.reason in said.text
 
 
-def _keys_world(values: dict[str, str], record: str | None = None) -> Snapshot:
+def _keys_world(values: dict[str, str], **own: str) -> Snapshot:
+    """Patroni's keys, and pgops's own records; `_` in a name of those is a slash."""
     entries = {PREFIX + name: DcsKey(PREFIX + name, value, 1, 7) for name, value in values.items()}
-    records = {} if record is None else {f"{record_prefix(PREFIX)}pause": DcsKey("", record, 1)}
+    names = {name: f"{record_prefix(PREFIX)}{name.replace('_', '/')}" for name in own}
+    records = {names[name]: DcsKey(names[name], value, 1, 7) for name, value in own.items()}
     keys = parse_keys(PREFIX, entries, records)
     members = {member.name: member for member in keys.members}
     world = w.healthy()
@@ -160,8 +162,27 @@ def test_any_field_of_patroni_s_keys(key: str) -> None:
 def test_any_field_of_our_own_pause_record() -> None:
     keys = {**_good_keys(), "config": '{"pause": true}'}
     for where, value in changed(recorded.PAUSE_RECORD):
-        report = examine(_keys_world(keys, json.dumps(value)), where)
+        report = examine(_keys_world(keys, pause=json.dumps(value)), where)
         assert any(item.check == "pause" and item.finding.verdict is Verdict.WARNING for item in report.judged)
+
+
+def _said_of_runs(report: Report) -> set[Verdict]:
+    return {item.finding.verdict for item in report.judged if item.check == "runs"}
+
+
+def test_any_field_of_our_own_run_record() -> None:
+    """Without its lock a run that can be read is unfinished, and one that cannot be read is unknown: never ok."""
+    for where, value in changed(recorded.RUN_RECORD):
+        report = examine(_keys_world(_good_keys(), run=json.dumps(value)), where)
+        assert _said_of_runs(report) in ({Verdict.WARNING}, {Verdict.UNKNOWN}), where
+
+
+def test_any_field_of_our_own_lock() -> None:
+    run = json.dumps(recorded.RUN_RECORD)
+    for where, value in changed(recorded.LOCK_RECORD):
+        report = examine(_keys_world(_good_keys(), run=run, lock_topology=json.dumps(value)), where)
+        expected = ({Verdict.OK}, {Verdict.OK, Verdict.WARNING}, {Verdict.UNKNOWN})
+        assert _said_of_runs(report) in expected, where
 
 
 RAW = (
@@ -188,6 +209,7 @@ RAW = (
     "true",
     '"text"',
 )
+OWN = ("run", "pause", "lock_topology", "lock_backup", "unheard_of")
 KEYS = (*recorded.KEYS, "leader", "initialize", "optime/leader", "members/n9", "unheard/of")
 
 
@@ -197,6 +219,14 @@ def test_any_text_in_any_key(key: str) -> None:
     good.pop("status")
     for value in RAW:
         examine(_keys_world({**good, key: value}), f"{key} {value[:30]!r}")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_any_text_in_any_record_of_ours(name: str) -> None:
+    good = {"run": json.dumps(recorded.RUN_RECORD), "lock_topology": json.dumps(recorded.LOCK_RECORD)}
+    for value in RAW:
+        report = examine(_keys_world({**_good_keys(), "config": '{"pause": true}'}, **{**good, name: value}), name)
+        assert (Verdict.UNKNOWN in _said_of_runs(report)) == (name.startswith(("run", "lock")))
 
 
 @pytest.mark.parametrize("info", [recorded.INFO_245, recorded.INFO_259], ids=["2.45", "2.59"])

@@ -106,6 +106,35 @@ KEYS: dict[str, Any] = {
         "pending_restart": False,
     },
 }
+RUN_RECORD = {
+    "schema": 1,
+    "id": "20261123-0412-k7f3",
+    "procedure": "pause",
+    "goal": "pause the cluster demo",
+    "by": "alice",
+    "host": "ops1",
+    "pid": 123,
+    "since": "2026-11-23T02:12:00+00:00",
+    "state": "running",
+    "step": "set-pause",
+    "step_number": 2,
+    "steps": 3,
+    "why": "",
+    "digest": "0f" * 32,
+    "token": 123,
+    "action": 1,
+    "back": True,
+    "journal": "/var/lib/pgops/runs/20261123-0412-k7f3.jsonl",
+}
+LOCK_RECORD = {
+    "schema": 1,
+    "run": "20261123-0412-k7f3",
+    "by": "alice",
+    "host": "ops1",
+    "pid": 123,
+    "what": "pause",
+    "since": "2026-11-23T02:12:00+00:00",
+}
 PAUSE_RECORD = {
     "schema": 1,
     "owner": "ops@db1",
