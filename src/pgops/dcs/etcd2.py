@@ -6,15 +6,18 @@ Source: etcd 2.3 and 3.4 docs, v2/api.md, v2/members_api.md, v2/auth_api.md, v2/
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from pgops.clients.http import HttpAnswer, HttpClient, HttpFault, parse_json
 from pgops.config.model import DcsConfig
-from pgops.dcs import DcsFault, DcsHealth, DcsKey, DcsMember
+from pgops.dcs import Compare, DcsFault, DcsHealth, DcsKey, DcsMember, Delete, Put, Transaction
 from pgops.dcs.endpoint import Endpoint, parse_endpoint, reachable_endpoints
+from pgops.dcs.etcd2_records import OWN_PREFIX, OwnKeys, check_own
+from pgops.dcs.etcd3 import Etcd3Dcs
 from pgops.dcs.etcd_http import Metrics, Verdict, read_metrics, read_verdict
 from pgops.dcs.race import Asked, first_answer
 from pgops.readings import Skipped
@@ -54,16 +57,46 @@ class Etcd2Dcs:
         self._config = config
         self._timeout_s = timeout_s
         self._http = HttpClient(config.tls, config.username, config.password, connect_s=timeout_s, answer_s=timeout_s)
+        self._own = OwnKeys(config, timeout_s)
 
     def read_prefix(self, prefix: str) -> dict[str, DcsKey]:
         """See `pgops.dcs.Dcs`: a quorum read, from the first endpoint that answers. No such directory: no keys."""
         if not prefix.endswith("/"):
             raise ValueError("a prefix ends with a slash")
+        if prefix.startswith(OWN_PREFIX):
+            return self._own.ask(lambda dcs: dcs.read_prefix(prefix))
         path = f"/v2/keys{quote(prefix.rstrip('/'))}?recursive=true&quorum=true"
         deadline = time.monotonic() + self._timeout_s
         questions = {item.url: lambda item=item: self._read_keys(item, path) for item in self._endpoints()}
         keys = first_answer(questions, deadline)[1]
         return {name: key for name, key in keys.items() if name.startswith(prefix)}
+
+    def read_keys(self, keys: Sequence[str]) -> dict[str, DcsKey]:
+        """See `pgops.dcs.Dcs`. pgops's own keys alone: the v2 API reads no several keys as of one moment."""
+        check_own(keys)
+        return self._own.ask(lambda dcs: dcs.read_keys(keys))
+
+    def transact(self, compares: Sequence[Compare], changes: Sequence[Put | Delete]) -> Transaction:
+        """See `pgops.dcs.Dcs`. pgops's own keys alone."""
+        check_own(item.key for item in (*compares, *changes))
+        return self._own.ask(lambda dcs: dcs.transact(compares, changes))
+
+    def grant_lease(self, ttl_s: int) -> int:
+        """See `pgops.dcs.Dcs`."""
+        return self._own.ask(lambda dcs: dcs.grant_lease(ttl_s))
+
+    def keep_lease(self, lease: int) -> int:
+        """See `pgops.dcs.Dcs`."""
+        return self._own.ask(lambda dcs: dcs.keep_lease(lease))
+
+    def revoke_lease(self, lease: int) -> None:
+        """See `pgops.dcs.Dcs`."""
+        self._own.ask(lambda dcs: dcs.revoke_lease(lease))
+
+    def warm_up(self) -> None:
+        """Load the library and find a member for the first write. What fails here fails, and says so, at that write."""
+        with suppress(DcsFault):
+            self._own.ask(Etcd3Dcs.warm_up)
 
     def health(self) -> DcsHealth:
         """See `pgops.dcs.Dcs`. The v2 API tells neither alarms nor raft positions."""
@@ -84,6 +117,7 @@ class Etcd2Dcs:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+        self._own.close()
 
     def _endpoints(self) -> list[Endpoint]:
         if not self._config.endpoints:

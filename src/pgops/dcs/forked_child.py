@@ -1,0 +1,100 @@
+"""The child's side of `pgops.dcs.forked`: answers requests from a socket until the socket ends."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NoReturn, Protocol, runtime_checkable
+
+from pgops.dcs import Dcs, DcsFault, DcsOutcomeUnknown
+
+_WORKERS = 8
+
+_LENGTH = struct.Struct("!Q")
+
+_METHODS = frozenset({"read_prefix", "read_keys", "transact", "grant_lease", "keep_lease", "revoke_lease", "health"})
+
+
+@runtime_checkable
+class Warming(Protocol):
+    """A driver that can load and connect ahead of its first call."""
+
+    def warm_up(self) -> None: ...
+
+
+def serve(make: Callable[[], Dcs], channel: socket.socket) -> NoReturn:
+    """Answer until the parent is gone, then leave at once, without running the parent's exit handlers."""
+    try:
+        for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # the parent answers them
+            signal.signal(ignored, signal.SIG_IGN)
+        _Service(make, channel).run()
+    finally:
+        os._exit(0)
+
+
+class _Service:
+    def __init__(self, make: Callable[[], Dcs], channel: socket.socket) -> None:
+        self._make = make
+        self._channel = channel
+        self._sending = threading.Lock()
+        self._requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._made = threading.Event()
+        self._dcs: Dcs | None = None
+        self._fault: Exception | None = None
+
+    def run(self) -> None:
+        threading.Thread(target=self._begin, daemon=True).start()
+        for _ in range(_WORKERS):
+            threading.Thread(target=self._work, daemon=True).start()
+        with self._channel.makefile("rb") as stream:
+            while len(header := stream.read(_LENGTH.size)) == _LENGTH.size:
+                length = _LENGTH.unpack(header)[0]
+                request = stream.read(length)
+                if len(request) < length:
+                    return
+                self._requests.put(request)
+
+    def _begin(self) -> None:
+        try:
+            self._dcs = self._make()
+        except Exception as error:  # told at every call
+            self._fault = error
+        finally:
+            self._made.set()
+        if isinstance(self._dcs, Warming):
+            with suppress(Exception):  # what is wrong shows at the first call
+                self._dcs.warm_up()
+
+    def _work(self) -> None:
+        while True:
+            number, method, arguments = pickle.loads(self._requests.get())  # noqa: S301 - written by our own parent
+            answer = pickle.dumps((number, *self._answer(method, arguments)))
+            with self._sending:
+                try:
+                    self._channel.sendall(_LENGTH.pack(len(answer)) + answer)
+                except OSError:  # the parent is gone
+                    os._exit(0)
+
+    def _answer(self, method: str, arguments: tuple[object, ...]) -> tuple[str, Any]:
+        self._made.wait()
+        try:
+            if self._fault is not None:
+                raise self._fault
+            if method not in _METHODS:
+                raise ValueError(f"no such call: {method}")
+            return "value", getattr(self._dcs, method)(*arguments)
+        except DcsOutcomeUnknown as fault:
+            return "unknown", str(fault)
+        except DcsFault as fault:
+            return "fault", str(fault)
+        except ValueError as error:
+            return "refused", str(error)
+        except Exception as error:  # a driver may be a stranger's
+            return "bug", f"{type(error).__name__}: {error}"
