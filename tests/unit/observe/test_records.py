@@ -44,6 +44,8 @@ RUN = RunRecord(
     digest="0f" * 32,
     token=2**62,
     journal="/var/lib/pgops/a b.jsonl",
+    action=4,
+    back=True,
 )
 LOCK = LockRecord("topology", RUN.id, ODD, "ops1", 1, "pause", NOW)
 WRONG_IDS: tuple[Any, ...] = ("", "-n", "a b", "$(x)", "é", "a;b", "x" * 65, None, [])
