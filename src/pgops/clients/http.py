@@ -1,4 +1,4 @@
-"""HTTP GET with hard bounds, for Patroni's REST API, etcd and HAProxy: the only module that imports httpx.
+"""HTTP with hard bounds, for Patroni's REST API, etcd and HAProxy: the only module that imports httpx.
 
 A deadline covers the whole answer, also against a server that drips a byte a second; a body is read up to a bound; no
 redirect is followed, no proxy variable is heeded, no cookie kept. Credentials go out only when a call asks for them.
@@ -34,12 +34,14 @@ class HttpFault(Exception):
     """No usable answer; the text is a clause for a person and holds no secret.
 
     `kind` is `refused`, `timeout`, `no_response` (accepted, then closed without a word: what Patroni's REST API does
-    under /cluster when its DCS is gone), `tls`, `too_large`, `url` or `other`.
+    under /cluster when its DCS is gone), `tls`, `too_large`, `url` or `other`. `sent` False: it is certain that nothing
+    of the request went out; otherwise the server may have acted on it.
     """
 
-    def __init__(self, reason: str, kind: str = "other") -> None:
+    def __init__(self, reason: str, kind: str = "other", *, sent: bool = True) -> None:
         super().__init__(reason)
         self.kind = kind
+        self.sent = sent
 
     @property
     def no_response(self) -> bool:
@@ -62,6 +64,7 @@ class _Deadline:
 
     def __init__(self, limit_s: float) -> None:
         self.passed = False
+        self.sent = False
         self._handle: socket.socket | None = None
         self._lock = threading.Lock()
         self._timer = threading.Timer(limit_s, self._end)
@@ -70,6 +73,8 @@ class _Deadline:
 
     def watch(self, event: str, details: Mapping[str, Any]) -> None:
         """httpcore's `trace` extension: takes a handle of its own on a new connection, which TLS does not take away."""
+        if event == "http11.send_request_headers.started":
+            self.sent = True
         if event not in ("connection.connect_tcp.complete", "connection.connect_unix_socket.complete"):
             return
         raw = details["return_value"].get_extra_info("socket")
@@ -95,7 +100,7 @@ class _Deadline:
 
 
 class HttpClient:
-    """Sends GET requests, from as many threads as there are probes. TLS is set up once, at the first https URL."""
+    """Sends requests, from as many threads as there are probes. TLS is set up once, at the first https URL."""
 
     def __init__(
         self,
@@ -128,6 +133,43 @@ class HttpClient:
         `answer_s` seconds (default: the client's) is all that connecting and the whole answer may take beyond `connect_s`.
         A status such as 404 or 503 is an answer.
         """
+        return self._exchange("GET", url, None, headers or {}, auth, answer_s, limit_bytes)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        auth: bool = True,
+        answer_s: float | None = None,
+        limit_bytes: int = DEFAULT_LIMIT_BYTES,
+    ) -> HttpAnswer:
+        """Send a request that may change something, once: it is never repeated here. As `get` otherwise.
+
+        Raises `HttpFault`, whose `sent` tells whether the server may have acted on it.
+        """
+        headers = {"content-type": content_type} if body is not None else {}
+        return self._exchange(method, url, body, headers, auth, answer_s, limit_bytes)
+
+    def close(self) -> None:
+        """Close what is left open."""
+        with self._lock:
+            for transport in self._transports.values():
+                transport.close()
+            self._transports.clear()
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        auth: bool,
+        answer_s: float | None,
+        limit_bytes: int,
+    ) -> HttpAnswer:
         import httpx
 
         transport = self._transport(_checked_scheme(url))
@@ -137,7 +179,8 @@ class HttpClient:
         deadline = _Deadline(answer_s)
         try:
             sent = {"accept": "*/*", "accept-encoding": "identity", "connection": "close", "user-agent": "pgops"}
-            request = httpx.Request("GET", url, headers={**sent, **(headers or {}), **self._authorization(auth)})
+            fields = {**sent, **headers, **self._authorization(auth)}
+            request = httpx.Request(method, url, headers=fields, content=body)
             request.extensions["timeout"] = {
                 "connect": connect_s,
                 "read": answer_s,
@@ -147,25 +190,18 @@ class HttpClient:
             request.extensions["trace"] = deadline.watch
             response = transport.handle_request(request)
             try:
-                body = _read_body(response, limit_bytes, deadline)
+                content = _read_body(response, limit_bytes, deadline)
             finally:
                 response.close()
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
             if deadline.passed:
-                raise HttpFault(f"no complete answer within {answer_s:g} s", "timeout") from None
-            raise _fault(error, connect_s, answer_s) from None
+                raise HttpFault(f"no complete answer within {answer_s:g} s", "timeout", sent=deadline.sent) from None
+            raise _fault(error, connect_s, answer_s, sent=deadline.sent) from None
         finally:
             deadline.close()
         if deadline.passed:  # a shutdown connection may look like the end of a body without length
             raise HttpFault(f"no complete answer within {answer_s:g} s", "timeout")
-        return HttpAnswer(response.status_code, body, dict(response.headers), time.monotonic() - started)
-
-    def close(self) -> None:
-        """Close what is left open."""
-        with self._lock:
-            for transport in self._transports.values():
-                transport.close()
-            self._transports.clear()
+        return HttpAnswer(response.status_code, content, dict(response.headers), time.monotonic() - started)
 
     def _transport(self, scheme: str) -> httpx.HTTPTransport:
         import httpx
@@ -175,7 +211,7 @@ class HttpClient:
                 try:
                     context = client_context(self._tls, trusting=scheme == "https")
                 except TlsFault as fault:
-                    raise HttpFault(str(fault), "tls") from None
+                    raise HttpFault(str(fault), "tls", sent=False) from None
                 limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
                 self._transports[scheme] = httpx.HTTPTransport(verify=context, trust_env=False, limits=limits)
             return self._transports[scheme]
@@ -195,11 +231,11 @@ def _checked_scheme(url: str) -> str:
         parts = urlsplit(url)
         port_fine = parts.port != 0
     except ValueError:
-        raise HttpFault("the URL cannot be read", "url") from None
+        raise HttpFault("the URL cannot be read", "url", sent=False) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_fine:
-        raise HttpFault(f"{printable(url.partition('?')[0])[:200]!r} is not an http or https URL", "url")
+        raise HttpFault(f"{printable(url.partition('?')[0])[:200]!r} is not an http or https URL", "url", sent=False)
     if "@" in parts.netloc:
-        raise HttpFault("the URL carries credentials; they belong into username and password", "url")
+        raise HttpFault("the URL carries credentials; they belong into username and password", "url", sent=False)
     return parts.scheme
 
 
@@ -217,7 +253,7 @@ def _read_body(response: httpx.Response, limit_bytes: int, deadline: _Deadline) 
     return bytes(body)
 
 
-def _fault(error: Exception, connect_s: float, answer_s: float) -> HttpFault:
+def _fault(error: Exception, connect_s: float, answer_s: float, *, sent: bool) -> HttpFault:
     """Our clause for what httpx, h11, ssl and the socket say."""
     import httpx
 
@@ -241,7 +277,7 @@ def _fault(error: Exception, connect_s: float, answer_s: float) -> HttpFault:
         kind, reason = "other", f"the answer is not proper HTTP: {text}"
     else:
         kind, reason = "other", text or type(error).__name__
-    return HttpFault(reason, kind)
+    return HttpFault(reason, kind, sent=sent)
 
 
 def _tls_reason(text: str) -> str:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from pgops.dcs import Compare, Dcs, DcsFault, DcsHealth, DcsKey, DcsOutcomeUnknown, Delete, Put, Transaction
-from pgops.dcs.forked_child import serve
+from pgops.dcs.forked_child import IGNORED, serve
 
 GRACE_S = 1.0
 """Beyond the driver's own timeout: loading the library, and a driver that asks twice within its bounds."""
@@ -35,10 +35,15 @@ class ForkedDcs:
             raise RuntimeError("a process with several threads cannot be forked safely")
         self._limit_s = timeout_s + GRACE_S
         self._socket, theirs = socket.socketpair()
-        self._pid = os.fork()
-        if self._pid == 0:
-            self._socket.close()
-            serve(make, theirs)
+        # Until the child has set them aside, a signal to the whole group must not end it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
+        try:
+            self._pid = os.fork()
+            if self._pid == 0:
+                self._socket.close()
+                serve(make, theirs, before)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._sending = threading.Lock()
         self._turn = threading.Condition()

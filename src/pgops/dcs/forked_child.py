@@ -9,11 +9,14 @@ import signal
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from pgops.dcs import Dcs, DcsFault, DcsOutcomeUnknown
+
+IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+"""Signals that the parent answers."""
 
 _WORKERS = 8
 
@@ -29,11 +32,15 @@ class Warming(Protocol):
     def warm_up(self) -> None: ...
 
 
-def serve(make: Callable[[], Dcs], channel: socket.socket) -> NoReturn:
-    """Answer until the parent is gone, then leave at once, without running the parent's exit handlers."""
+def serve(make: Callable[[], Dcs], channel: socket.socket, mask: Iterable[int]) -> NoReturn:
+    """Answer until the parent is gone, then leave at once, without running the parent's exit handlers.
+
+    Called with the `IGNORED` signals blocked; `mask` is what is to be blocked from then on.
+    """
     try:
-        for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # the parent answers them
+        for ignored in IGNORED:
             signal.signal(ignored, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         _Service(make, channel).run()
     finally:
         os._exit(0)
