@@ -41,6 +41,7 @@ PURE = (
     "pgops.observe.lsn",
     "pgops.observe.fields",
     "pgops.observe.keys",
+    "pgops.observe.records",
 )
 """Values and pure functions; the health checks are as pure."""
 
