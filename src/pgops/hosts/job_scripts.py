@@ -1,8 +1,8 @@
 """What a job is on its host: a process that leads a session, watches the job in it, and keeps its account in a directory.
 
-The directory holds `process` (pid, start time, boot id: a pid alone may be another's by now), `started` (ISO 8601), `log`, and
-at the end `exit`. It is made aside and then renamed to the job's name, at which only one of any number can succeed: that is
-the once-only key, and a directory of that name always tells of a process that was there. Source of the fields of
+The directory holds `process` (pid, start time, boot id: a pid alone may be another's by now), `started` (ISO 8601), `log`,
+and at the end `exit`. It is made aside and then renamed to the job's name, at which only one of any number can succeed: that
+is the once-only key, and a directory of that name always tells of a process that was there. Source of the fields of
 /proc/PID/stat: man 5 proc.
 """
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from pgops.config.model import ServiceConfig
 from pgops.hosts.host import Host, HostFault, Identity
 from pgops.hosts.local import LocalHost
+from pgops.hosts.process import CommandResult
 from pgops.render.text import printable
-from pgops.services import ServiceState
+from pgops.services import HoldFile, ServiceState
 
 DEFAULT_CONFIG = "/etc/supervisor/supervisord.conf"
 
@@ -44,7 +46,50 @@ class SupervisorServices:
         if processes is None:
             processes = self._ask_supervisorctl(host, timeout_s)
         held = self._list_holds(host, timeout_s)
-        return tuple(_state(role, unit, processes, held) for role, unit in names)
+        told = tuple(_state(role, unit, processes, held) for role, unit in names)
+        return tuple(replace(state, hold_text=self._read_hold(host, state, timeout_s)) for state in told)
+
+    @property
+    def hold_identity(self) -> Identity:
+        """See `pgops.services.ServiceManager`: the owner of PostgreSQL's files, who owns supervisord here."""
+        return Identity.OWNER
+
+    def hold_files(self, unit: str, text: str) -> tuple[HoldFile, ...]:
+        """See `pgops.services.ServiceManager`: the one file that the start script looks for."""
+        return (HoldFile(self._hold_path(unit), text),)
+
+    def reload_argv(self) -> None:
+        """See `pgops.services.ServiceManager`: none."""
+
+    def start_argv(self, unit: str) -> tuple[str, ...]:
+        """See `pgops.services.ServiceManager`."""
+        return ("supervisorctl", "-c", self._file, "start", _checked(unit))
+
+    def assert_argv(self, unit: str) -> tuple[str, ...]:
+        """See `pgops.services.ServiceManager`."""
+        return ("test", "!", "-e", self._hold_path(unit))
+
+    def refused(self, result: CommandResult) -> bool:
+        """See `pgops.services.ServiceManager`. Any program that ends at once looks like this to supervisor.
+
+        Source: supervisor 4, supervisorctl.py, `_startresult`.
+        """
+        return result.exit_code not in (0, None) and (
+            "ERROR (spawn error)" in result.stdout or "ERROR (abnormal" in result.stdout
+        )
+
+    def _hold_path(self, unit: str) -> str:
+        return f"{self._file.rpartition('/')[0]}/hold/{_checked(unit)}"
+
+    def _read_hold(self, host: Host, state: ServiceState, timeout_s: float) -> str | None:
+        """What the hold file says; None when there is none, or it is not ours to read."""
+        if not state.held:
+            return None
+        with suppress(HostFault):
+            argv = ["head", "-c", "4096", "--", self._hold_path(state.unit)]
+            answer = host.run(argv, identity=Identity.OWNER, timeout_s=timeout_s)
+            return answer.stdout if answer.ok else None
+        return None
 
     def _ask_socket(self, timeout_s: float) -> Processes | None:
         """None: the socket is not ours to open."""
@@ -81,6 +126,13 @@ def parse_status(output: str) -> Processes:
         if match:
             found[match["name"]] = (match["state"], int(match["pid"]) if match["pid"] else None)
     return found
+
+
+def _checked(unit: str) -> str:
+    """Raises `HostFault` for what would lead out of the hold directory."""
+    if not unit or "/" in unit or unit.startswith((".", "-")):
+        raise HostFault(f"services: {printable(unit)!r} is not a program's name")
+    return unit
 
 
 def _state(role: str, unit: str, processes: Processes, held: frozenset[str]) -> ServiceState:

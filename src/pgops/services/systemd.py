@@ -1,26 +1,38 @@
-"""systemd: the states of units, read without any right."""
+"""systemd: the states of units, read without any right, and how a unit is held.
+
+A unit file in /etc/systemd/system cannot be masked, and a runtime mask is gone at the next boot. So a hold is a drop-in with
+an assertion on a file of ours: the start fails, whoever asks for it. Source: man systemd.unit, AssertPathExists=.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pgops.config.model import ServiceConfig
-from pgops.hosts.host import Host, HostFault
+from pgops.hosts.host import Host, HostFault, Identity
+from pgops.hosts.process import CommandResult
 from pgops.render.text import printable
-from pgops.services import ServiceState
+from pgops.services import HoldFile, ServiceState
 
 HOLD_DROP_IN = "50-pgops-hold.conf"
-"""The drop-in by which pgops keeps a unit from starting."""
+"""The drop-in by which pgops keeps a unit from starting, while its file in `HOLD_DIRECTORY` is there."""
+
+HOLD_DIRECTORY = "/etc/pgops/hold"
+_TEXT_LIMIT_BYTES = "4096"
 
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,MainPID,UnitFileState,DropInPaths"
 _STOCK = ("postgresql.service", "postgresql@*.service")
 _STOCK_PROPERTIES = "Id,ActiveState,UnitFileState,Wants"
 _ENABLED = {"enabled": True, "enabled-runtime": True, "disabled": False, "masked": False, "masked-runtime": False}
+_UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,245}")
+"""Source: man systemd.unit, the characters of a unit name."""
 _RUNNING = ("active", "reloading", "refreshing")
 
 
 class SystemdServices:
-    """Asks `systemctl show` once for all units of a host."""
+    """Asks `systemctl show` once for all units of a host; holds by a drop-in and a file."""
 
     def __init__(self, config: ServiceConfig) -> None:
         self._config = config
@@ -34,7 +46,54 @@ class SystemdServices:
         if not answer.ok:
             raise HostFault(f"systemctl: {printable(answer.fault)}")
         stock = host.run(["systemctl", "show", f"--property={_STOCK_PROPERTIES}", "--", *_STOCK], timeout_s=timeout_s)
-        return parse_states(answer.stdout, names) + (parse_stock(stock.stdout) if stock.ok else ())
+        told = tuple(_read_hold(host, state, timeout_s) for state in parse_states(answer.stdout, names))
+        return told + (parse_stock(stock.stdout) if stock.ok else ())
+
+    @property
+    def hold_identity(self) -> Identity:
+        """See `pgops.services.ServiceManager`: root."""
+        return Identity.ROOT
+
+    def hold_files(self, unit: str, text: str) -> tuple[HoldFile, ...]:
+        """See `pgops.services.ServiceManager`: the drop-in, then the file without which it holds nothing."""
+        name = _full_name(unit)
+        condition = f"[Unit]\nAssertPathExists=!{hold_path(unit)}\n"
+        return (
+            HoldFile(f"/etc/systemd/system/{name}.d/{HOLD_DROP_IN}", condition),
+            HoldFile(hold_path(unit), text),
+        )
+
+    def reload_argv(self) -> tuple[str, ...]:
+        """See `pgops.services.ServiceManager`."""
+        return ("systemctl", "--no-ask-password", "daemon-reload")
+
+    def start_argv(self, unit: str) -> tuple[str, ...]:
+        """See `pgops.services.ServiceManager`."""
+        return ("systemctl", "--no-ask-password", "start", "--", _full_name(unit))
+
+    def assert_argv(self, unit: str) -> tuple[str, ...]:
+        """See `pgops.services.ServiceManager`."""
+        return ("systemd-analyze", "condition", f"--unit={_full_name(unit)}")
+
+    def refused(self, result: CommandResult) -> bool:
+        """See `pgops.services.ServiceManager`. Source: systemd, src/shared/bus-wait-for-jobs.c."""
+        return result.exit_code == 1 and "Assertion failed on job for" in result.stderr
+
+
+def hold_path(unit: str) -> str:
+    """The hold file of a unit."""
+    return f"{HOLD_DIRECTORY}/{_full_name(unit)}"
+
+
+def _read_hold(host: Host, state: ServiceState, timeout_s: float) -> ServiceState:
+    """`state`, which says that the drop-in is loaded, with what the file says; one without its file does not hold."""
+    if not state.held:
+        return state
+    answer = host.run(["head", "-c", _TEXT_LIMIT_BYTES, "--", hold_path(state.unit)], timeout_s=timeout_s)
+    if answer.ok:
+        return replace(state, hold_text=answer.stdout)
+    absent = "No such file or directory" in answer.stderr or "Not a directory" in answer.stderr
+    return replace(state, held=not absent)
 
 
 def parse_stock(output: str) -> tuple[ServiceState, ...]:
@@ -87,7 +146,7 @@ def _state(role: str, unit: str, block: dict[str, str]) -> ServiceState:
 
 def _full_name(unit: str) -> str:
     """`patroni` -> `patroni.service`. A pattern would answer for units that nobody named."""
-    if any(sign in unit for sign in "*?[") or not unit:
+    if not _UNIT.fullmatch(unit):
         raise HostFault(f"services: {printable(unit)!r} is not a unit name")
     kinds = (".service", ".target", ".socket", ".timer", ".mount", ".scope", ".slice", ".path")
     return unit if unit.endswith(kinds) else f"{unit}.service"

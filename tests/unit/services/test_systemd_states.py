@@ -50,6 +50,8 @@ class RecordedHost:
     """Answers every command with one recorded result."""
 
     name = "n1"
+    hold = (0, "why\n", "")
+    """How reading a hold file ends."""
 
     def __init__(self, exit_code: int, stdout: str, stderr: str = "") -> None:
         self.asked: list[tuple[str, ...]] = []
@@ -65,7 +67,10 @@ class RecordedHost:
     ) -> CommandResult:
         assert identity is Identity.LOGIN, "reading unit states needs no right"
         self.asked.append(tuple(argv))
-        exit_code, stdout, stderr = (0, "", "") if "postgresql@*.service" in argv else self._said
+        if argv[0] == "head":
+            exit_code, stdout, stderr = self.hold
+        else:
+            exit_code, stdout, stderr = (0, "", "") if "postgresql@*.service" in argv else self._said
         return CommandResult(tuple(argv), exit_code, stdout, stderr, 0.01)
 
     def address(self) -> str | None:
@@ -78,19 +83,44 @@ class RecordedHost:
 def test_one_command_tells_all_units() -> None:
     host = RecordedHost(0, OUTPUT)
     patroni, etcd, haproxy, pgbouncer = SystemdServices(ServiceConfig()).states(host, NAMES, timeout_s=5)
-    assert len(host.asked) == 2, "one command for the units, one for those of the distribution"
+    assert len(host.asked) == 3, (
+        "one command for the units, one for those of the distribution, one for a hold that is loaded"
+    )
     assert host.asked[0][-4:] == ("patroni.service", "etcd.service", "haproxy.service", "pgbouncer.service")
     assert "--" in host.asked[0]
-    assert (patroni.running, patroni.state, patroni.enabled, patroni.pid, patroni.held) == (
-        True,
-        "active",
-        True,
-        812,
-        True,
-    )
+    assert (patroni.running, patroni.state, patroni.enabled, patroni.pid) == (True, "active", True, 812)
+    assert (patroni.held, patroni.hold_text) == (True, "why\n")
+    assert host.asked[2][-1] == "/etc/pgops/hold/patroni.service"
     assert (etcd.running, etcd.state, etcd.enabled, etcd.pid, etcd.held) == (False, "failed", False, None, False)
     assert (haproxy.running, haproxy.state, haproxy.enabled) == (False, "not-found", None)
     assert (pgbouncer.state, pgbouncer.enabled) == ("masked", False)
+
+
+@pytest.mark.parametrize(
+    ("hold", "held"),
+    [
+        (
+            (1, "", "head: cannot open '/etc/pgops/hold/patroni.service' for reading: No such file or directory\n"),
+            False,
+        ),
+        ((1, "", "head: cannot open '/etc/pgops/hold/patroni.service' for reading: Permission denied\n"), True),
+    ],
+)
+def test_a_loaded_drop_in_holds_while_its_file_is_there(hold: tuple[int, str, str], held: bool) -> None:
+    host = RecordedHost(0, OUTPUT)
+    host.hold = hold
+    patroni = SystemdServices(ServiceConfig()).states(host, NAMES, timeout_s=5)[0]
+    assert (patroni.held, patroni.hold_text) == (held, None)
+
+
+@pytest.mark.parametrize("unit", ["patroni", "patroni.service", "patroni@15-main"])
+def test_a_hold_is_a_drop_in_and_the_file_it_looks_for(unit: str) -> None:
+    name = unit if unit.endswith(".service") else f"{unit}.service"
+    manager = SystemdServices(ServiceConfig())
+    drop_in, file = manager.hold_files(unit, "why\n")
+    assert drop_in.path == f"/etc/systemd/system/{name}.d/50-pgops-hold.conf"
+    assert drop_in.content == f"[Unit]\nAssertPathExists=!{file.path}\n"
+    assert (file.path, file.content, file.mode) == (f"/etc/pgops/hold/{name}", "why\n", 0o644)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +137,7 @@ def test_a_machine_without_systemd_says_so() -> None:
         SystemdServices(ServiceConfig()).states(RecordedHost(1, "", said), NAMES, timeout_s=5)
 
 
-@pytest.mark.parametrize("unit", ["pat*", "a?b", "a[b]", ""])
+@pytest.mark.parametrize("unit", ["pat*", "a?b", "a[b]", "", "a/b", "a b", "a%b"])
 def test_a_pattern_is_no_unit_name(unit: str) -> None:
     host = RecordedHost(0, OUTPUT)
     with pytest.raises(HostFault, match="is not a unit name"):
@@ -119,7 +149,7 @@ def test_instances_and_other_unit_kinds_keep_their_name() -> None:
     host = RecordedHost(0, OUTPUT.partition("\n\n")[0])
     SystemdServices(ServiceConfig()).states(host, (("patroni", "patroni@15-main"),), timeout_s=5)
     SystemdServices(ServiceConfig()).states(host, (("patroni", "patroni.target"),), timeout_s=5)
-    assert [argv[-1] for argv in host.asked[::2]] == ["patroni@15-main.service", "patroni.target"]
+    assert [argv[-1] for argv in host.asked if "head" not in argv][::2] == ["patroni@15-main.service", "patroni.target"]
 
 
 STOCK_OUTPUT = """\
