@@ -13,7 +13,7 @@ from pgops.config.model import DcsConfig
 from pgops.dcs import Compare, DcsFault, DcsHealth, DcsKey, DcsMember, Delete, Put, Transaction
 from pgops.dcs.endpoint import Endpoint, parse_endpoint, reachable_endpoints
 from pgops.dcs.etcd3_channel import Channel, ListedMember, MemberStatus
-from pgops.dcs.etcd3_write import Writes
+from pgops.dcs.etcd3_write import FIRST_SHARE, Writes
 from pgops.dcs.etcd_http import Metrics, Verdict, read_metrics, read_verdict
 from pgops.dcs.race import Asked, first_answer
 from pgops.readings import Known, Reading, Unknown
@@ -51,9 +51,15 @@ class Etcd3Dcs:
         return keys
 
     def read_keys(self, keys: Sequence[str]) -> dict[str, DcsKey]:
-        """See `pgops.dcs.Dcs`: linearizable, from the first endpoint that answers."""
+        """See `pgops.dcs.Dcs`: linearizable, from the member that answered last, else from the first that does."""
         deadline = time.monotonic() + self._timeout_s
         channels = self._endpoint_channels()
+        chosen = self._writes.chosen()
+        if chosen in channels:
+            try:
+                return channels[chosen].read_keys(keys, self._timeout_s * FIRST_SHARE)
+            except DcsFault:
+                self._writes.forget(chosen)
         questions = {url: lambda channel=channel: channel.read_keys(keys) for url, channel in channels.items()}
         found: dict[str, DcsKey] = first_answer(questions, deadline)[1]
         return found

@@ -92,9 +92,10 @@ class Channel:
             found[key] = DcsKey(key, as_text(value), about.mod_revision, about.lease_id or None)
         return found
 
-    def read_keys(self, keys: Sequence[str]) -> dict[str, DcsKey]:
+    def read_keys(self, keys: Sequence[str], limit_s: float | None = None) -> dict[str, DcsKey]:
         """These keys as far as they exist, as one linearizable read. Raises `DcsFault`."""
-        return read_ranges(self._call(lambda client: _ask_transaction(client, build_reading(_messages(), keys))))
+        request = build_reading(_messages(), keys)
+        return read_ranges(self._call(lambda client: _ask_transaction(client, request, limit_s)))
 
     def prove_quorum(self) -> None:
         """Connect, and see that it answers what only a member in touch with the leader can. Raises `DcsFault`."""

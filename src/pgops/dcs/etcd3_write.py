@@ -17,7 +17,7 @@ T = TypeVar("T")
 Write = Callable[[Channel, float], T]
 """Sends one write over a channel, within that many seconds."""
 
-_FIRST_SHARE = 0.4
+FIRST_SHARE = 0.4
 """Of the time of a repeatable write: what the first member has before another is asked."""
 
 
@@ -32,6 +32,15 @@ class Writes:
     def choose(self) -> None:
         """Find a member for the next write. Raises `DcsFault`."""
         self._chosen = self._find(time.monotonic() + self._timeout_s, {})
+
+    def chosen(self) -> str | None:
+        """The URL of the member that answered last."""
+        return self._chosen
+
+    def forget(self, url: str) -> None:
+        """It did not answer: the next write finds another, or finds it again."""
+        if self._chosen == url:
+            self._chosen = None
 
     def send(self, write: Write[T]) -> T:
         """Have it done at most once. Raises `DcsFault`: not done; `DcsOutcomeUnknown`: nobody can tell."""
@@ -91,14 +100,14 @@ class Writes:
                 if unknown is not None:
                     raise unknown from None
                 raise
-            limit_s = left_s * _FIRST_SHARE if repeatable and not declined and len(channels) > 1 else left_s
+            limit_s = left_s * FIRST_SHARE if repeatable and not declined and len(channels) > 1 else left_s
             try:
                 answer = write(channels[url], limit_s)
             except NotTaken as fault:
-                self._forget(url)
+                self.forget(url)
                 declined[url] = str(fault)
             except DcsOutcomeUnknown as fault:
-                self._forget(url)
+                self.forget(url)
                 unknown = unknown or DcsOutcomeUnknown(f"{url}: {fault}")
                 if not repeatable:
                     raise unknown from None
@@ -119,7 +128,3 @@ class Writes:
             return first_answer(untried, deadline)[0]
         except DcsFault as fault:
             raise DcsFault(f"{told}; {fault}" if told else str(fault)) from None
-
-    def _forget(self, url: str) -> None:
-        if self._chosen == url:
-            self._chosen = None
