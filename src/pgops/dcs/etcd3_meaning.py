@@ -45,6 +45,7 @@ _MEANINGS = (
     ("request is too large", "more than etcd takes in one request (its --max-request-bytes)"),
     ("requested lease not found", "the lease is gone"),
     ("unknown service etcdserverpb", "etcd serves no v3 API there"),
+    ("Expected SETTINGS frame", "etcd serves no v3 API (gRPC) there"),
     ("http1.x server", "etcd serves no v3 API (gRPC) there"),
     ("Connection refused", "connection refused"),
     ("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not trusted; set dcs.tls.ca_file to its CA"),

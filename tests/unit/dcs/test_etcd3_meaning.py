@@ -36,6 +36,7 @@ def test_fate(code: str, details: str, expected: Fate) -> None:
 
 
 def test_words() -> None:
+    assert "serves no v3 API" in explain("UNAVAILABLE", "Failed parsing HTTP/2 (Expected SETTINGS frame as)", 2, None)
     assert explain("DEADLINE_EXCEEDED", "", 2.0, None) == "no answer within 2 s"
     assert "user op may not write this" in explain("PERMISSION_DENIED", "permission denied", 2, "op", verb="write")
     assert explain("UNKNOWN", "a\x1b[31m b", 2, None) == explain("UNKNOWN", "a\x1b[31m  b", 2, None)
