@@ -8,13 +8,14 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+from pgops.checklist import all_checks
 from pgops.config.loader import load
 from pgops.config.model import ClusterConfig, Config
 from pgops.errors import PgopsError
 from pgops.observe.gather import observe
 from pgops.observe.parallel import Task
 from pgops.plugins import resolve
-from pgops_health.report import Report, all_checks, exit_code, judge, select, views_of
+from pgops_health.report import Report, exit_code, judge, select, views_of
 
 __all__ = ["Examination", "exit_code", "list_checks", "read_schema", "render"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pgops import plugins
 from pgops.checks import Check, Finding, Verdict, unknown
 from pgops.errors import PgopsError
 from pgops.observe.snapshot import QUICK, USUAL, Snapshot, View
@@ -35,22 +34,6 @@ class Report:
     def of(self, verdict: Verdict) -> tuple[Judged, ...]:
         """The findings with this verdict."""
         return tuple(item for item in self.judged if item.finding.verdict is verdict)
-
-
-def all_checks() -> tuple[list[Check], list[Finding]]:
-    """Every check that plugins give, and a finding for each plugin whose checks cannot be loaded."""
-    checks: list[Check] = []
-    broken: list[Finding] = []
-    for plugin in plugins.usable():
-        if plugin.checks is None:
-            continue
-        try:
-            given = plugins.resolve(plugin.checks)
-            checks += [check for check in given if isinstance(check, Check)]  # type: ignore[attr-defined] # a plugin's own
-        except Exception as error:  # a stranger's module may raise anything
-            text = f"the checks of plugin {plugin.name} cannot be loaded: {type(error).__name__}: {error}"
-            broken.append(unknown(text, next_step="pgops plugins list"))
-    return checks, broken
 
 
 def select(checks: Sequence[Check], names: Sequence[str], *, quick: bool, deep: bool) -> list[Check]:

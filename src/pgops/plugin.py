@@ -1,4 +1,5 @@
-"""The plugin door: what a plugin may give. This module and `pgops.checks` are all that a plugin needs to read.
+"""The plugin door: what a plugin may give. This module, `pgops.checks` (health checks) and
+`pgops.plan.step` (procedures) are all that a plugin needs to read.
 
 A package offers an object of type `Plugin` under the entry-point group `pgops.plugins`; a single file in
 /etc/pgops/plugins/ names it `plugin`. Keep the module that holds it light: it is imported at every start. The targets
@@ -38,6 +39,7 @@ class Plugin:
     `checks`: a sequence of `pgops.checks.Check`, run by `pgops health`.
     `dcs_drivers`: DCS kind -> a class that satisfies `pgops.dcs.Dcs`.
     `service_managers`: manager name -> a class that satisfies `pgops.services.ServiceManager`.
+    `procedures`: name -> a `pgops.plan.step.Procedure`, by which `pgops apply` and `pgops runs` find it again.
     """
 
     name: str
@@ -45,4 +47,5 @@ class Plugin:
     checks: Target | None = None
     dcs_drivers: Mapping[str, Target] = field(default_factory=dict)
     service_managers: Mapping[str, Target] = field(default_factory=dict)
+    procedures: Mapping[str, Target] = field(default_factory=dict)
     api_version: int = API_VERSION

@@ -194,7 +194,7 @@ def _examined(plugin: object, name: str, version: str, origin: str) -> Found:
 
 def _without_clashes(found: list[Found]) -> tuple[Found, ...]:
     """A plugin whose command name is already taken is put aside as broken, so that neither shadows the other."""
-    taken: dict[str, str] = {"plugins": "pgops"}
+    taken: dict[str, str] = dict.fromkeys(("plugins", "apply", "runs"), "pgops")
     kept: list[Found] = []
     for item in found:
         clash = next((c.name for c in item.plugin.commands if c.name in taken), None) if item.plugin else None

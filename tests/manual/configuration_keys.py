@@ -11,6 +11,11 @@ TOP: tuple[Row, ...] = (
         "mapping",
         "Any key of a cluster. It is laid under each cluster: mappings merge, all else is replaced.",
     ),
+    (
+        "log_file",
+        "path",
+        "Where each run that acts is logged: who ran it, what, and how it ended. Default: journald, else syslog.",
+    ),
     ("clusters", "mapping", "The clusters by name, which is what --cluster takes. Required."),
 )
 

@@ -16,15 +16,21 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
+_OWN = (
+    Command("plugins", "pgops.cli.plugins_command:plugins_group", "Which plugins there are, and which are broken."),
+    Command("apply", "pgops.cli.apply_command:apply", "Run a plan that was saved, if it still fits the cluster."),
+    Command(
+        "runs", "pgops.cli.runs_command:runs_group", "The runs of pgops: see them, continue or abort an unfinished one."
+    ),
+)
+
+
 class PluginGroup(click.Group):
     """A group whose subcommands are those of the plugins; listing them loads none."""
 
     def specs(self) -> dict[str, Command]:
         """The commands that plugins give, by name, and those of pgops itself."""
-        own = Command(
-            "plugins", "pgops.cli.plugins_command:plugins_group", "Which plugins there are, and which are broken."
-        )
-        return {"plugins": own} | {c.name: c for plugin in plugins.usable() for c in plugin.commands}
+        return {c.name: c for c in (*_OWN, *(c for plugin in plugins.usable() for c in plugin.commands))}
 
     def broken(self) -> dict[str, plugins.Found]:
         """The plugins that could not be used, by name."""

@@ -18,19 +18,28 @@ class SqlFault(Exception):
 
 
 class SqlSession:
-    """One read-only session with a statement timeout. Every statement is its own transaction.
+    """One session with a statement timeout, read-only unless `writes`. Every statement is its own transaction.
 
     `default_transaction_read_only` is a guard against our own mistakes, not against an attacker.
     """
 
-    def __init__(self, host: str, port: int, config: SqlConfig, timeouts: Timeouts, *, pooled: bool = False) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        config: SqlConfig,
+        timeouts: Timeouts,
+        *,
+        pooled: bool = False,
+        writes: bool = False,
+    ) -> None:
         """Connect. `pooled` sends no settings along: PgBouncer refuses a client that does. Raises `SqlFault`."""
         import psycopg
 
         milliseconds = int(timeouts.answer_s * 1000)
         settings = (
             f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
-            "-c default_transaction_read_only=on -c idle_in_transaction_session_timeout=60000"
+            f"-c default_transaction_read_only={'off' if writes else 'on'} -c idle_in_transaction_session_timeout=60000"
         )
         try:
             self._connection = psycopg.connect(
@@ -63,6 +72,17 @@ class SqlSession:
             raise SqlFault("right", f"{_one_line(error)}; GRANT pg_monitor to this role") from None
         except psycopg.Error as error:
             raise SqlFault("other", _one_line(error)) from None
+
+    def execute(self, statement: str, parameters: Sequence[object] = ()) -> None:
+        """Run one statement for what it does. Raises `SqlFault`; kind `unreachable`: its outcome is not known."""
+        import psycopg
+
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(statement.encode(), parameters or None)
+        except psycopg.Error as error:
+            kind = "unreachable" if self._connection.broken else "other"
+            raise SqlFault(kind, _one_line(error)) from None
 
     def close(self) -> None:
         """End the session."""

@@ -189,8 +189,12 @@ class ClusterConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that was configured: where it was read, and the warnings that reading it gave."""
+    """Everything that was configured: where it was read, and the warnings that reading it gave.
+
+    `log_file` is where it is logged who ran what and how it ended; None: journald, else syslog.
+    """
 
     clusters: tuple[ClusterConfig, ...]
     source: str
     warnings: tuple[str, ...] = ()
+    log_file: str | None = None

@@ -30,16 +30,17 @@ def read_pgops(table: Table, file: FileText, environ: Mapping[str, str], faults:
     top = Section(table, faults)
     if top.node("version") is None:
         faults.add(table.place, "version", f"missing; write version: {SCHEMA_VERSION}")
+    files = LocalFiles(file.path, environ)
+    log_file = files.path(top, "log_file")
     defaults = top.section("defaults")
     clusters = top.section("clusters")
     top.close()
     warnings: list[str] = []
-    files = LocalFiles(file.path, environ)
     read = _read_clusters(clusters, defaults, files, warnings) if clusters else ()
     if clusters is None and is_null(table.entries.get("clusters")):
         faults.add(table.place, "clusters", "missing; name at least one cluster under clusters:")
     faults.raise_any(source)
-    return Config(read, source, tuple(dict.fromkeys(warnings)))
+    return Config(read, source, tuple(dict.fromkeys(warnings)), log_file)
 
 
 def _refuse_newer(table: Table) -> None:

@@ -13,20 +13,38 @@ from pgops.dcs import Dcs, DcsFault, DcsHealth, DcsKey
 from pgops.errors import PgopsError
 from pgops.observe.deep import read_deep
 from pgops.observe.keys import parse_keys, record_prefix
-from pgops.observe.parallel import Late, Task, start
+from pgops.observe.parallel import Late, Running, Task, start
 from pgops.observe.proxy import read_proxy
 from pgops.observe.snapshot import NOT_ASKED, DcsKeys, Member, ProxyView, Snapshot, View
 from pgops.plugins import find_driver
 from pgops.readings import Known, Reading, Unknown
 
+_ON_HOSTS = frozenset({View.HOST, View.SERVICES, View.BACKUP})
 
-def observe(cluster: ClusterConfig, views: frozenset[View], warnings: tuple[str, ...] = ()) -> Snapshot:
-    """Read these views of the cluster. Never raises for what could not be read: that is unknown, with its reason."""
+
+def observe(
+    cluster: ClusterConfig,
+    views: frozenset[View],
+    warnings: tuple[str, ...] = (),
+    *,
+    dcs: Dcs | None = None,
+    hosts: frozenset[str] | None = None,
+) -> Snapshot:
+    """Read these views of the cluster. Never raises for what could not be read: that is unknown, with its reason.
+
+    `dcs` is a connection that is open already; without one a process of its own asks. `hosts` names the hosts to log in
+    to for the views that need it; None: every one.
+    """
     taken_at = datetime.now(timezone.utc)
     started = time.monotonic()
     timeouts = cluster.timeouts
     network_deadline = started + timeouts.connect_s + timeouts.answer_s
-    dcs_task = start(partial(_read_dcs, cluster, health=View.DCS in views))
+    health_wanted = View.DCS in views
+    dcs_task: Running[tuple[Reading[DcsKeys], Reading[DcsHealth]]]
+    if dcs is None:
+        dcs_task = start(partial(_read_dcs, cluster, health=health_wanted))
+    else:
+        dcs_task = Task(partial(_read_open_dcs, cluster, dcs, health=health_wanted))
     from pgops.clients.http import HttpClient  # after the fork: the child has no use for it
     from pgops.observe.member import MemberProbe
 
@@ -37,7 +55,12 @@ def observe(cluster: ClusterConfig, views: frozenset[View], warnings: tuple[str,
         connect_s=timeouts.connect_s,
         answer_s=timeouts.answer_s,
     )
-    probes = {host.name: MemberProbe(cluster, host, views, client) for host in cluster.hosts}
+    probes = {
+        host.name: MemberProbe(
+            cluster, host, views if hosts is None or host.name in hosts else views - _ON_HOSTS, client
+        )
+        for host in cluster.hosts
+    }
     for probe in probes.values():
         probe.start_host()
         probe.start_network(None)
@@ -80,6 +103,10 @@ def _read_dcs(cluster: ClusterConfig, *, health: bool) -> tuple[Reading[DcsKeys]
     except PgopsError as fault:
         return Unknown(str(fault)), Unknown(str(fault))
     dcs: Dcs = driver(cluster.dcs, timeout_s=cluster.timeouts.answer_s)  # type: ignore[operator] # a plugin's class
+    return _read_open_dcs(cluster, dcs, health=health)
+
+
+def _read_open_dcs(cluster: ClusterConfig, dcs: Dcs, *, health: bool) -> tuple[Reading[DcsKeys], Reading[DcsHealth]]:
     state = Task(partial(_read_dcs_health, dcs)) if health else None
     try:
         entries = dcs.read_prefix(cluster.prefix)

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import jsonschema
 
+from pgops.checklist import all_checks
 from pgops.checks import Finding, Verdict
 from pgops.config.model import (
     ClusterConfig,
@@ -25,7 +26,7 @@ from pgops.observe.snapshot import View
 from pgops.secrets import Secret
 from pgops_health.examination import read_schema
 from pgops_health.formats import json_text, nagios_text, prometheus_text, table, tsv_text, yaml_text
-from pgops_health.report import Report, all_checks, judge, select
+from pgops_health.report import Report, judge, select
 
 CANARY = "C4n4ry-s3cr3t"
 VIEWS = frozenset({View.REST, View.DCS, View.SQL, View.PROXY})

@@ -12,8 +12,11 @@ LAYERS = (
     {"clients", "hosts", "plugins"},
     {"dcs", "services"},
     {"observe"},
-    {"checks"},
+    {"checks", "plan"},
+    {"checklist"},
+    {"engine"},
     {"cli"},
+    {"testing"},
     {"__main__"},
 )
 """The core, lowest first: a package imports only from its own layer's own package, and from layers below."""
@@ -41,6 +44,16 @@ PURE = (
     "pgops.observe.lsn",
     "pgops.observe.fields",
     "pgops.observe.keys",
+    "pgops.plan.actions",
+    "pgops.plan.documents",
+    "pgops.plan.plan",
+    "pgops.plan.premises",
+    "pgops.plan.step",
+    "pgops_pause.evidence",
+    "pgops_pause.pausing",
+    "pgops_pause.records",
+    "pgops_pause.resuming",
+    "pgops_pause.switching",
     "pgops.observe.records",
 )
 """Values and pure functions; the health checks are as pure."""

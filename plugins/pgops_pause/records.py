@@ -1,0 +1,53 @@
+"""The record of a pause: who, why, since when, until when."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pgops.dcs import Compare, Delete, Put
+from pgops.observe.keys import record_prefix
+from pgops.observe.records import pause_value
+from pgops.observe.snapshot import DcsKeys, PauseRecord, Snapshot
+from pgops.plan.actions import Action, ChangeKeys
+from pgops.plan.step import Params, Pinned
+from pgops.readings import known
+
+
+def record_key(snapshot: Snapshot) -> str:
+    """Where the record of this cluster's pause is kept."""
+    return f"{record_prefix(snapshot.cluster.prefix)}pause"
+
+
+def wanted_record(params: Params, pinned: Pinned) -> PauseRecord:
+    """The record that this run leaves."""
+    expires_s = params.get("expires_s")
+    expires = pinned.moment + timedelta(seconds=float(expires_s)) if isinstance(expires_s, (int, float)) else None
+    return PauseRecord(f"{pinned.by}@{pinned.host}", str(params.get("reason") or ""), pinned.moment, expires)
+
+
+def write_record(snapshot: Snapshot, record: PauseRecord) -> tuple[Action, ...]:
+    """Put the record, while the key is as it was seen."""
+    key = record_key(snapshot)
+    return (ChangeKeys((Compare(key, revision_of(snapshot, key)),), (Put(key, pause_value(record)),)),)
+
+
+def delete_record(snapshot: Snapshot) -> tuple[Action, ...]:
+    """Delete the record, while the key is as it was seen."""
+    key = record_key(snapshot)
+    return (ChangeKeys((Compare(key, revision_of(snapshot, key)),), (Delete(key),)),)
+
+
+def revision_of(snapshot: Snapshot, key: str) -> int:
+    """The key's revision as it was seen, 0 where it is absent."""
+    keys = known(snapshot.keys)
+    return keys.revisions.get(key, 0) if keys else 0
+
+
+def describe(keys: DcsKeys) -> str:
+    """Who paused, since when and why, as a clause."""
+    record = keys.pause_record
+    if record is None:
+        return "nobody is recorded for it: it was not done with pgops"
+    until = f", until {record.expires.isoformat()}" if record.expires else ""
+    why = f" ({record.reason})" if record.reason else ""
+    return f"by {record.owner} since {record.since.isoformat()}{until}{why}"

@@ -1,0 +1,166 @@
+"""What is written of a run before and after each effect: the journal here, the record in the DCS, the audit line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import replace
+from typing import Any
+
+from pgops.dcs import DcsFault, Delete, Put
+from pgops.engine.audit import log_run
+from pgops.engine.journal import Journal
+from pgops.engine.lock import Lock
+from pgops.engine.operator import name_operator
+from pgops.engine.outcome import Outcome
+from pgops.engine.record import header_document, header_value
+from pgops.engine.state import open_runs_directory
+from pgops.errors import PgopsError
+from pgops.observe.records import run_value
+from pgops.observe.snapshot import RunRecord
+from pgops.plan.actions import Action, ChangeKeys, render_action
+from pgops.plan.plan import Plan
+from pgops.plan.step import Pinned
+
+
+class RunLog:
+    """The journal and the record of one run; both begin with the first effect, since nothing to do leaves no trace.
+
+    `here` is who works on it now (another operator than the run's own, where it is continued). `known` is its record,
+    where it was begun before.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        here: Pinned,
+        *,
+        back: bool = False,
+        known: RunRecord | None = None,
+        log_file: str | None = None,
+    ) -> None:
+        self._plan = plan
+        self._here = here
+        self._log_file = log_file
+        self._journal: Journal | None = None
+        self._known = known is not None
+        self.warnings: list[str] = []
+        self.record = RunRecord(
+            id=plan.pinned.run_id,
+            procedure=plan.procedure,
+            goal=plan.goal,
+            by=here.by,
+            host=here.host,
+            pid=os.getpid(),
+            since=known.since if known else plan.pinned.moment,
+            state="running",
+            step="",
+            step_number=0,
+            steps=len(plan.steps),
+            why="",
+            digest=plan.digest,
+            token=0,
+            journal="",
+            back=back,
+        )
+        if known is not None:
+            kept = replace(self.record, action=known.action, step=known.step, step_number=known.step_number)
+            self.record = self.record if back and not known.back else kept
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.record.id
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything was written of this run."""
+        return self._known or self._journal is not None
+
+    def begin_action(self, lock: Lock, step: str, number: int, at: int, action: Action) -> tuple[Put, ...]:
+        """Write down that this action begins, here and in the DCS, while the lock is ours.
+
+        For a change of keys the record's own changes are given back, to go in the same transaction. Raises
+        `JournalFault`, `LockLost`, `DcsFault`; then the action must not be performed.
+        """
+        journal = self._open()
+        self.record = replace(
+            self.record, step=step, step_number=number + 1, action=at, token=lock.token, journal=str(journal.path)
+        )
+        changes = [Put(lock.keys.run, run_value(self.record))]
+        if not self._known:
+            changes.append(Put(lock.keys.header, header_value(self._plan)))
+        journal.append("begun", durable=True, step=step, number=number, action=at, does=render_action(action))
+        if isinstance(action, ChangeKeys):
+            self._known = True
+            return tuple(changes)
+        lock.transact((), changes)
+        self._known = True
+        return ()
+
+    def note(self, what: str, **content: Any) -> None:
+        """A line in the journal, where there is one. Raises `JournalFault`."""
+        if self._journal is not None:
+            self._journal.append(what, **content)
+
+    def end(self, lock: Lock | None, outcome: Outcome) -> str | None:
+        """The run ended and needs no going on: forget its record and free the lock. What went wrong there, or None."""
+        fault = None
+        if lock is not None:
+            try:
+                lock.release((Delete(lock.keys.run), Delete(lock.keys.header)) if self.is_open else ())
+            except (DcsFault, PgopsError) as error:
+                lock.abandon()
+                fault = f"the run's record could not be removed from the DCS: {error}" if self.is_open else None
+        self._conclude("ended", outcome)
+        return fault
+
+    def stop(self, lock: Lock | None, outcome: Outcome) -> None:
+        """The run stands still midway: its record stays, and says why."""
+        why = f"{outcome.sentence}{f': {outcome.why}' if outcome.why else ''}"
+        self.record = replace(self.record, state="stopped", why=why[:500])
+        if lock is not None:
+            try:
+                lock.release((Put(lock.keys.run, run_value(self.record)),))
+            except (DcsFault, PgopsError):
+                lock.abandon()
+        self._conclude("stopped", outcome)
+
+    def _open(self) -> Journal:
+        if self._journal is None:
+            directory = open_runs_directory()
+            exists = (directory / f"{self.run_id}.jsonl").is_file()
+            self._journal = Journal.reopen(directory, self.run_id) if exists else Journal.create(directory, self.run_id)
+            self._journal.append(
+                "run",
+                header=header_document(self._plan),
+                plan=[step.document() for step in self._plan.steps],
+                by=self._here.by,
+                host=self._here.host,
+                pid=os.getpid(),
+                back=self.record.back,
+            )
+            self._audit(f"{'continues' if exists else 'begins'} run {self.run_id}: {self._plan.goal}", "begun")
+        return self._journal
+
+    def _conclude(self, what: str, outcome: Outcome) -> None:
+        if self._journal is None:
+            return
+        with contextlib.suppress(PgopsError):
+            self._journal.append(
+                what,
+                durable=True,
+                code=int(outcome.code),
+                sentence=outcome.sentence,
+                why=outcome.why,
+                effects=outcome.effects,
+            )
+        self._journal.close()
+        self._journal = None
+        self._audit(f"run {self.run_id} {what}, exit {int(outcome.code)}: {outcome.sentence}", what)
+
+    def _audit(self, message: str, state: str) -> None:
+        fields = {"run": self.run_id, "procedure": self._plan.procedure, "cluster": self._plan.cluster, "state": state}
+        fault = log_run(f"{name_operator()} {message}", fields, self._log_file)
+        if fault is not None and fault not in self.warnings:
+            self.warnings.append(fault)

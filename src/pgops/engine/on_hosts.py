@@ -1,0 +1,57 @@
+"""Actions on hosts: commands, jobs and files, each behind the fence."""
+
+from __future__ import annotations
+
+from pgops.config.model import ClusterConfig, HostConfig
+from pgops.engine.world import ActionFault
+from pgops.hosts.fence import Fence, FencedOff, run_fenced
+from pgops.hosts.files import remove_file, write_file
+from pgops.hosts.host import Host, HostFault
+from pgops.hosts.jobs import open_jobs
+from pgops.plan.actions import Hole, RunCommand, StartJob, Word, WriteFile
+from pgops.render.text import printable
+
+
+def perform_on_host(
+    action: RunCommand | StartJob | WriteFile, host: Host, config: HostConfig, cluster: ClusterConfig, token: int
+) -> None:
+    """Perform it. Raises `ActionFault`: `happened` False where the fence refused it."""
+    fence = Fence(token, cluster.prefix, config.state_dir)
+    try:
+        if isinstance(action, WriteFile):
+            _write(action, host, fence)
+        elif isinstance(action, StartJob):
+            jobs = open_jobs(cluster.services, config)
+            argv = _filled(action.argv)
+            jobs.start(host, action.name, argv, identity=action.identity, fence=fence, timeout_s=action.timeout_s)
+        else:
+            _run(action, host, fence)
+    except FencedOff as fault:
+        raise ActionFault(f"{action.host}: {fault}", happened=False) from None
+    except HostFault as fault:
+        raise ActionFault(f"{action.host}: {fault}") from None
+
+
+def _write(action: WriteFile, host: Host, fence: Fence) -> None:
+    if action.content is None:
+        remove_file(host, action.path, identity=action.identity, fence=fence, timeout_s=action.timeout_s)
+        return
+    content = action.content.encode()
+    write_file(
+        host, action.path, content, mode=action.mode, identity=action.identity, fence=fence, timeout_s=action.timeout_s
+    )
+
+
+def _run(action: RunCommand, host: Host, fence: Fence) -> None:
+    argv = _filled(action.argv)
+    result = run_fenced(host, argv, fence=fence, identity=action.identity, timeout_s=action.timeout_s)
+    if result.exit_code not in action.accepts:
+        raise ActionFault(f"{action.host}: {argv[0]}: {printable(result.fault)}")
+
+
+def _filled(argv: tuple[Word, ...]) -> list[str]:
+    """The words; what is derived at the time of performing has no hole left."""
+    for word in argv:
+        if isinstance(word, Hole):
+            raise ActionFault(f"the value {word.name} is not known yet", happened=False)
+    return [word for word in argv if isinstance(word, str)]

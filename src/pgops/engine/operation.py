@@ -1,0 +1,271 @@
+"""What the command line asks of the engine: make a plan, run it, continue a run, abort one."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+
+from pgops.clients.json_text import parse_json
+from pgops.dcs import DcsFault, DcsKey
+from pgops.engine.lock import LEASE_S, Lock, Locked, RecordKeys, unfinished
+from pgops.engine.log import RunLog
+from pgops.engine.operator import pin
+from pgops.engine.outcome import Listener, Outcome, Silent
+from pgops.engine.record import RecordFault, Unfinished, load_unfinished
+from pgops.engine.run import Progress, Run
+from pgops.engine.stopping import StopWish
+from pgops.engine.world import Eyes, World
+from pgops.errors import ExitCode, PgopsError, Refused, Unreachable
+from pgops.observe.fields import ShapeFault
+from pgops.observe.records import parse_lock
+from pgops.observe.snapshot import LockRecord
+from pgops.plan.plan import Plan, derive_plan, parts_of
+from pgops.plan.step import Params, Pinned, Procedure
+from pgops.readings import Known, known
+
+_SETTLING_S = 5.0
+"""What a lease may live longer than its time: the DCS looks for ended leases twice a second, later under load."""
+
+
+def make_plan(procedure: Procedure, params: Params, world: Eyes, pinned: Pinned | None = None) -> Plan:
+    """Look at the cluster and derive the plan; reads only. Raises `Unreachable` when the DCS gave no answer."""
+    first = world.observe(procedure.views, procedure.hosts(params) if procedure.hosts else None)
+    if not isinstance(first.keys, Known):
+        reason = getattr(first.keys, "reason", "")
+        raise Unreachable(
+            "the DCS gave no answer, so no plan can be made",
+            where=", ".join(world.cluster.dcs.endpoints),
+            why=reason,
+            next_step="pgops health",
+        )
+    return derive_plan(procedure, params, pinned or pin(), first)
+
+
+def refuse_blocked(plan: Plan) -> None:
+    """Raise `Refused` when a step of the plan must not be done."""
+    step = plan.blocked
+    if step is not None:
+        raise Refused(
+            f"refused to {plan.goal}",
+            where=f"step {step.id}",
+            why=step.verdict.reason,
+            next_step=step.verdict.next_step,
+        )
+
+
+def refuse_unfinished(plan: Plan) -> None:
+    """Raise `Locked` when an unfinished run, or one under way, blocks the cluster, as it was seen for the plan."""
+    keys = known(plan.first.keys)
+    if keys is None or plan.is_empty or (keys.run_record is None and "run" not in keys.unread_records):
+        return
+    if any(lock.name == "topology" for lock in keys.locks):
+        return  # it runs: taking the lock says who
+    if keys.run_record is None:
+        raise Locked(
+            "an unfinished run blocks this cluster, and its record cannot be read", why=keys.unread_records["run"]
+        )
+    from pgops.observe.records import run_value
+
+    raise unfinished(DcsKey("run", run_value(keys.run_record), 0))
+
+
+def run_plan(
+    procedure: Procedure,
+    plan: Plan,
+    world: World,
+    *,
+    confirmed: bool,
+    listener: Listener | None = None,
+    log_file: str | None = None,
+) -> Outcome:
+    """Run a plan under the lock. Raises `Locked`, `Refused`, `Unreachable`; then nothing was done.
+
+    `confirmed`: a person agreed to this very plan. Else a plan that was overtaken, where its goal is reached now, is done.
+    """
+    refuse_blocked(plan)
+    refuse_unfinished(plan)
+    listener = listener or Silent()
+    parts = parts_of(procedure, plan.params, plan.pinned, plan.first)
+    log = RunLog(plan, plan.pinned, log_file=log_file)
+    with StopWish() as wish:
+        lock = None
+        if not plan.is_empty:
+            lock = _acquire(world, procedure, plan.goal, plan.pinned)
+        listener.begin(plan, plan.pinned.run_id)
+        outcome = Run(procedure, plan, parts, world, lock, log, listener, wish).go()
+    if outcome.code is ExitCode.PLAN_STALE and outcome.run_id is None and not confirmed:
+        return _see_whether_reached(procedure, plan, world, listener) or outcome
+    return _with_warnings(outcome, log)
+
+
+def find_unfinished(world: World, run_id: str, *, back: bool) -> Unfinished:
+    """The unfinished run of this id. Raises `Refused`, `RecordFault`, `Unreachable`."""
+    try:
+        found = load_unfinished(world.dcs, world.cluster, run_id)
+    except DcsFault as fault:
+        raise _unreachable(fault) from None
+    if found.record.back and not back:
+        raise Refused(
+            f"the run {run_id} is being aborted", why="it is on its way back", next_step=f"pgops runs abort {run_id}"
+        )
+    return found
+
+
+def plan_rest(procedure: Procedure, found: Unfinished, world: Eyes, *, back: bool) -> Plan:
+    """The plan of the run itself or, with `back`, of its way back. Raises `Refused`, `RecordFault`, `Unreachable`."""
+    return _derive_back(procedure, found, world) if back else _rederive(procedure, found)
+
+
+def go_on(
+    world: World,
+    procedure: Procedure,
+    plan: Plan,
+    found: Unfinished,
+    *,
+    back: bool,
+    listener: Listener | None = None,
+    log_file: str | None = None,
+) -> Outcome:
+    """Go on with an unfinished run, forward or back. Raises `Refused`, `Locked`, `Unreachable`."""
+    refuse_blocked(plan)
+    here = pin()
+    listener = listener or Silent()
+    parts = parts_of(procedure, plan.params, plan.pinned, plan.first, back_from=found.header.first if back else None)
+    # The way back is derived from what is seen now: it begins anew, however far it came before.
+    earlier = Progress(-1, -1) if back else Progress(max(0, found.record.step_number - 1), found.record.action)
+    log = RunLog(plan, here, back=back, known=found.record, log_file=log_file)
+    with StopWish() as wish:
+        lock = _acquire_again(world, procedure, found, here, wish, f"{'abort' if back else 'continue'}: {plan.goal}")
+        listener.begin(plan, plan.pinned.run_id)
+        outcome = Run(procedure, plan, parts, world, lock, log, listener, wish, earlier).go()
+    return _with_warnings(outcome, log)
+
+
+def _rederive(procedure: Procedure, found: Unfinished) -> Plan:
+    """The plan of an unfinished run, from what was pinned. Raises `RecordFault` when it is not the one that was begun."""
+    header = found.header
+    plan = derive_plan(procedure, header.params, header.pinned, header.first)
+    if plan.digest != header.digest:
+        raise RecordFault(
+            "the plan of this run cannot be derived again as it was",
+            why="this pgops, or the plugin of the procedure, is another version than the one that began it",
+            next_step=f"continue it with that version, or pgops runs abort {found.record.id}",
+        )
+    return plan
+
+
+def _derive_back(procedure: Procedure, found: Unfinished, world: Eyes) -> Plan:
+    """The plan of the way back, from what is seen now. Raises `Refused` when the procedure has none."""
+    header = found.header
+    if procedure.way_back is None:
+        raise Refused(
+            f"there is no way back from: {header.goal}",
+            next_step=f"pgops runs continue {found.record.id}; or pgops runs abort {found.record.id} --forget",
+        )
+    hosts = procedure.hosts(header.params) if procedure.hosts else None
+    now = world.observe(procedure.views, hosts)
+    if not isinstance(now.keys, Known):
+        raise Unreachable("the DCS gave no answer, so no plan can be made", why=getattr(now.keys, "reason", ""))
+    return derive_plan(procedure, header.params, header.pinned, now, back_from=header.first)
+
+
+def forget_run(world: World, run_id: str, pinned: Pinned) -> None:
+    """Remove the record of an unfinished run and do nothing else. Raises `Refused`, `Locked`, `Unreachable`."""
+    from pgops.dcs import Delete
+    from pgops.engine.record import find_run_key
+
+    keys = RecordKeys.of(world.cluster.prefix, "topology", run_id)
+    try:
+        run = find_run_key(world.dcs, world.cluster)
+        if run is None:
+            raise Refused(f"the cluster {world.cluster.name} has no unfinished run", next_step="pgops runs list")
+        lock = Lock.acquire(world.dcs, keys, _record(pinned, "forget", run_id), run_revision=run.revision)
+        lock.release((Delete(keys.run), Delete(keys.header)))
+    except DcsFault as fault:
+        raise _unreachable(fault) from None
+
+
+def _see_whether_reached(procedure: Procedure, plan: Plan, world: World, listener: Listener) -> Outcome | None:
+    """Somebody else was faster: where the goal is reached now, and there is nothing left to do, that is well."""
+    again = make_plan(procedure, plan.params, world)
+    if again.blocked or not again.is_empty:
+        return None
+    parts = parts_of(procedure, again.params, again.pinned, again.first)
+    with StopWish() as wish:
+        return Run(procedure, again, parts, world, None, RunLog(again, again.pinned), listener, wish).go()
+
+
+def _acquire(world: World, procedure: Procedure, what: str, here: Pinned) -> Lock:
+    keys = RecordKeys.of(world.cluster.prefix, procedure.lock, here.run_id)
+    try:
+        return Lock.acquire(world.dcs, keys, _record(here, what, here.run_id))
+    except DcsFault as fault:
+        raise _unreachable(fault) from None
+
+
+def _acquire_again(
+    world: World, procedure: Procedure, found: Unfinished, here: Pinned, wish: StopWish, what: str
+) -> Lock:
+    """The lock, once that of the dead process has ended; at once where we can see that it is dead."""
+    run_id = found.record.id
+    keys = RecordKeys.of(world.cluster.prefix, procedure.lock, run_id)
+    record = _record(here, what, run_id)
+    deadline = time.monotonic() + LEASE_S + _SETTLING_S
+    while True:
+        try:
+            held = world.dcs.read_keys((keys.lock,)).get(keys.lock)
+            dead = held.revision if held is not None and _is_dead(held, run_id, here) else 0
+            return Lock.acquire(world.dcs, keys, record, run_revision=found.revision, dead_token=dead)
+        except DcsFault as fault:
+            raise _unreachable(fault) from None
+        except Locked:
+            theirs = held is not None and not dead and _run_of(held) == run_id
+            if not theirs or time.monotonic() > deadline or wish.name:
+                raise
+            wish.sleep(0.5)
+
+
+def _is_dead(held: DcsKey, run_id: str, here: Pinned) -> bool:
+    """Whether the holder was a process of this very machine that is gone: its journal lies here, and no such pid lives."""
+    from pgops.engine.state import state_directory
+
+    try:
+        record = parse_lock("topology", parse_json(held.value.encode()))
+    except (ShapeFault, ValueError):
+        return False
+    if record.host != here.host or record.run != run_id:
+        return False
+    if not (state_directory() / "runs" / f"{run_id}.jsonl").exists():
+        return False
+    try:
+        os.kill(record.pid, 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
+
+
+def _run_of(held: DcsKey) -> str | None:
+    try:
+        return parse_lock("topology", parse_json(held.value.encode())).run
+    except (ShapeFault, ValueError):
+        return None
+
+
+def _record(here: Pinned, what: str, run_id: str) -> LockRecord:
+    now = pin()
+    return LockRecord("topology", run_id, here.by, here.host, os.getpid(), what, now.moment)
+
+
+def _unreachable(fault: DcsFault) -> PgopsError:
+    return Unreachable(
+        "the DCS gave no answer, so the lock cannot be had and nothing was done",
+        why=str(fault),
+        next_step="pgops health",
+    )
+
+
+def _with_warnings(outcome: Outcome, log: RunLog) -> Outcome:
+    return replace(outcome, warnings=tuple(log.warnings)) if log.warnings else outcome

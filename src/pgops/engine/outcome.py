@@ -1,0 +1,45 @@
+"""How a run ended, and what is told while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pgops.errors import ExitCode
+from pgops.plan.plan import Plan, PlannedStep
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. `run_id` None: nothing was done, so there is nothing to go on with. `effects`: actions performed."""
+
+    code: ExitCode
+    sentence: str
+    effects: int = 0
+    run_id: str | None = None
+    why: str | None = None
+    next_step: str | None = None
+    unproven: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Listener(Protocol):
+    """Is told what happens; a listener never decides anything."""
+
+    def begin(self, plan: Plan, run_id: str) -> None:
+        """The run begins."""
+        ...
+
+    def step(self, number: int, total: int, step: PlannedStep, state: str, detail: str) -> None:
+        """A step is now in `state`: `skipped`, `acting`, `waiting`, `done`, `unproven`."""
+        ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def begin(self, plan: Plan, run_id: str) -> None:
+        """Nothing."""
+
+    def step(self, number: int, total: int, step: PlannedStep, state: str, detail: str) -> None:
+        """Nothing."""

@@ -1,0 +1,176 @@
+"""The real cluster: looks through `observe`, acts over REST, SQL, the DCS and the hosts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NoReturn
+
+from pgops.clients.http import HttpClient, HttpFault
+from pgops.config.model import ClusterConfig, HostConfig
+from pgops.dcs import Dcs, DcsFault, DcsOutcomeUnknown, Put
+from pgops.dcs.forked import ForkedDcs
+from pgops.engine.lock import Lock
+from pgops.engine.on_hosts import perform_on_host
+from pgops.engine.world import ActionFault
+from pgops.hosts.factory import open_host
+from pgops.hosts.host import Host
+from pgops.observe.gather import observe
+from pgops.observe.snapshot import Node, Snapshot, View
+from pgops.plan.actions import Action, CallRest, ChangeKeys, RunSql
+from pgops.plugins import find_driver
+from pgops.readings import Known
+from pgops.render.text import printable
+
+
+class RealEyes:
+    """Looks, and can do nothing else: what a dry run is given."""
+
+    def __init__(self, cluster: ClusterConfig, warnings: tuple[str, ...] = ()) -> None:
+        self.cluster = cluster
+        self._warnings = warnings
+        self._dcs: Dcs | None = None
+
+    def observe(self, views: frozenset[View], hosts: frozenset[str] | None) -> Snapshot:
+        """See `pgops.engine.world.World`."""
+        return observe(self.cluster, views, self._warnings, dcs=self._open_dcs(), hosts=hosts)
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._dcs is not None:
+            self._dcs.close()
+
+    def _open_dcs(self) -> Dcs:
+        """Where this process has one thread, in a process of its own, which imports its libraries meanwhile."""
+        if self._dcs is None:
+            driver: Any = find_driver(self.cluster.dcs.kind.value, "dcs_drivers")
+            timeout_s = self.cluster.timeouts.answer_s
+            make = partial(driver, self.cluster.dcs, timeout_s=timeout_s)
+            self._dcs = ForkedDcs(make, timeout_s=timeout_s) if threading.active_count() == 1 else make()
+        return self._dcs
+
+
+class RealWorld(RealEyes):
+    """Acts as well. One connection to the DCS and one to each host serve the whole run."""
+
+    def __init__(self, cluster: ClusterConfig, warnings: tuple[str, ...] = ()) -> None:
+        super().__init__(cluster, warnings)
+        self._hosts: dict[str, Host] = {}
+
+    @property
+    def dcs(self) -> Dcs:
+        """The DCS, for locks and records."""
+        return self._open_dcs()
+
+    def perform(self, action: Action, lock: Lock, now: Snapshot, tied: Sequence[Put] = ()) -> None:
+        """See `pgops.engine.world.World`."""
+        if isinstance(action, ChangeKeys):
+            _change_keys(action, lock, tied)
+        elif isinstance(action, CallRest):
+            self._call_rest(action, now)
+        elif isinstance(action, RunSql):
+            self._run_sql(action, now)
+        else:
+            config = self._host_config(action.host)
+            perform_on_host(action, self._host(config), config, self.cluster, lock.token)
+
+    def close(self) -> None:
+        """Close the connections."""
+        for host in self._hosts.values():
+            host.close()
+        super().close()
+
+    def _call_rest(self, action: CallRest, now: Snapshot) -> None:
+        """Ask the member, or the first live one; another one only where it is certain that the first got nothing."""
+        import json
+
+        nodes = [node for node in _rest_order(now) if action.member in (None, node.name)]
+        if not nodes:
+            raise ActionFault("no member's REST API is known to answer", happened=False)
+        timeouts = self.cluster.timeouts
+        config = self.cluster.rest
+        client = HttpClient(
+            config.tls, config.username, config.password, connect_s=timeouts.connect_s, answer_s=action.timeout_s
+        )
+        body = None if action.body is None else json.dumps(action.body).encode()
+        faults = []
+        try:
+            for node in nodes:
+                url = f"{node.rest_url}{action.path}"
+                try:
+                    answer = client.send(action.method, url, body=body, auth=True)
+                except HttpFault as fault:
+                    faults.append(f"{node.name}: {fault}")
+                    if fault.sent:
+                        raise ActionFault(f"{action.method} {url}: {fault}") from None
+                    continue
+                if answer.status in action.accepts:
+                    return
+                _refuse_status(action, node, answer.status, answer.body)
+        finally:
+            client.close()
+        raise ActionFault("; ".join(faults), happened=False)
+
+    def _run_sql(self, action: RunSql, now: Snapshot) -> None:
+        from pgops.clients.sql import SqlFault, SqlSession
+
+        node = now.node(action.member)
+        if node is None or node.sql_address is None:
+            raise ActionFault(f"the address of {action.member}'s PostgreSQL is not known", happened=False)
+        host, _, port = node.sql_address.rpartition(":")
+        timeouts = replace(self.cluster.timeouts, answer_s=action.timeout_s)
+        try:
+            session = SqlSession(host, int(port), self.cluster.sql, timeouts, writes=True)
+        except SqlFault as fault:
+            raise ActionFault(f"SQL on {action.member}: {fault}", happened=False) from None
+        try:
+            session.execute(action.statement, action.parameters)
+        except SqlFault as fault:
+            sure = None if fault.kind == "unreachable" else False
+            raise ActionFault(f"SQL on {action.member}: {fault}", happened=sure) from None
+        finally:
+            session.close()
+
+    def _host(self, config: HostConfig) -> Host:
+        if config.name not in self._hosts:
+            self._hosts[config.name] = open_host(config, self.cluster.timeouts)
+        return self._hosts[config.name]
+
+    def _host_config(self, name: str) -> HostConfig:
+        config = next((host for host in self.cluster.hosts if host.name == name), None)
+        if config is None:
+            raise ActionFault(f"no host {name} is configured", happened=False)
+        return config
+
+
+def _change_keys(action: ChangeKeys, lock: Lock, tied: Sequence[Put]) -> None:
+    try:
+        answer = lock.transact(action.compares, (*action.changes, *tied))
+    except DcsOutcomeUnknown as fault:
+        raise ActionFault(f"DCS: {fault}") from None
+    except DcsFault as fault:
+        raise ActionFault(f"DCS: {fault}", happened=False) from None
+    if not answer.succeeded:
+        moved = [
+            item.key
+            for item in action.compares
+            if (((found := answer.found.get(item.key)) and found.revision) or 0) != item.revision
+        ]
+        raise ActionFault(f"DCS: somebody else changed {', '.join(moved)} meanwhile", happened=False)
+
+
+def _rest_order(now: Snapshot) -> list[Node]:
+    """The members whose REST API answered a moment ago, the leader first."""
+    live = [node for node in now.nodes if isinstance(node.rest, Known) and node.rest_url]
+    return sorted(live, key=lambda node: (node.name != now.leader, node.name))
+
+
+def _refuse_status(action: CallRest, node: Node, status: int, body: bytes) -> NoReturn:
+    said = printable(body.decode("utf-8", "replace").strip())[:200]
+    what = f"{action.method} {action.path} on {node.name}: HTTP {status}{f' ({said})' if said else ''}"
+    if status in (401, 403):
+        what += "; set rest.username and rest.password, and see restapi.allowlist of Patroni"
+    # Patroni's own refusals come before it does anything; after a 5xx only a look can tell.
+    raise ActionFault(what, happened=False if 400 <= status < 500 else None)

@@ -1,0 +1,299 @@
+"""Runs a plan: each step is observed, derived again and compared before anything is done, journalled, and proved after."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+from pgops.dcs import DcsFault
+from pgops.engine.lock import Lock, LockLost
+from pgops.engine.log import RunLog
+from pgops.engine.outcome import Listener, Outcome
+from pgops.engine.stopping import StopWish
+from pgops.engine.world import ActionFault, World
+from pgops.errors import ExitCode, PgopsError
+from pgops.observe.snapshot import Snapshot
+from pgops.plan import documents
+from pgops.plan.actions import Action, Again, render_action
+from pgops.plan.plan import Plan, PlannedStep, derive_step
+from pgops.plan.premises import describe_drift, is_blind, read_premises
+from pgops.plan.step import FirstOf, Part, Procedure, Standing, Step, Verdict
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
+_SECOND_LOOK_S = 1.0
+"""How long a look may take to contradict a tool that says that it surely did nothing."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an earlier process came: it had begun action `action` of the `step`th planned step (both from 0)."""
+
+    step: int
+    action: int
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a step did not reach its goal."""
+
+    sentence: str
+    code: ExitCode
+    why: str | None = None
+    next_step: str | None = None
+
+
+class Ended(Exception):
+    """The run ends here with this outcome."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.sentence)
+        self.outcome = outcome
+
+
+class Run:
+    """One pass over a plan's steps. `earlier` says how far a process that died had come."""
+
+    def __init__(
+        self,
+        procedure: Procedure,
+        plan: Plan,
+        parts: Sequence[Part],
+        world: World,
+        lock: Lock | None,
+        log: RunLog,
+        listener: Listener,
+        wish: StopWish,
+        earlier: Progress | None = None,
+    ) -> None:
+        self._procedure = procedure
+        self._plan = plan
+        self._parts = parts
+        self._world = world
+        self._lock = lock
+        self._log = log
+        self._listener = listener
+        self._wish = wish
+        self._earlier = earlier
+        self._moved: frozenset[str] = frozenset()
+        self._unproven: list[str] = []
+        self._effects = 0
+        self._maybe = earlier is not None
+        """Whether something was done, or may have been."""
+
+    def go(self) -> Outcome:
+        """Run to the end, or to where it must stop. Raises nothing but what a bug raises."""
+        try:
+            try:
+                self._run_parts()
+            except LockLost as lost:
+                self._stop(lost.what, ExitCode.LOCKED, why=lost.why)
+            except DcsFault as fault:
+                self._stop("the DCS gave no answer", ExitCode.UNREACHABLE, why=str(fault))
+            except PgopsError as error:
+                self._stop(str(error), error.exit_code, next_step=error.next_step)
+            except KeyboardInterrupt:
+                self._stop("a second signal ended pgops at once", ExitCode.INTERRUPTED)
+            return self._finish()
+        except Ended as ended:
+            return ended.outcome
+
+    def _run_parts(self) -> None:
+        at = 0
+        for part in self._parts:
+            options = part.options if isinstance(part, FirstOf) else (part,)
+            planned = self._plan.steps[at : at + len(options)]
+            self._run_branch(options, planned, at)
+            at += len(options)
+
+    def _run_branch(self, options: Sequence[Step], planned: Sequence[PlannedStep], at: int) -> None:
+        """The first option that is not blocked and reaches its goal; a plain step is a branch of one."""
+        earlier = self._earlier
+        if earlier is not None and at + len(options) <= earlier.step:
+            for step, item in zip(options, planned, strict=True):
+                self._moved |= step.moves if item.actions else frozenset()
+            return
+        for offset, (step, item) in enumerate(zip(options, planned, strict=True)):
+            number = at + offset
+            if earlier is not None and number < earlier.step:
+                continue  # an option that was tried before the process died, and did not reach its goal
+            begun = earlier.action if earlier is not None and number == earlier.step else None
+            failure = self._run_step(step, item, number, begun)
+            if failure is None:
+                return
+            if offset == len(options) - 1:
+                self._stop(failure.sentence, failure.code, why=failure.why, next_step=failure.next_step)
+            self._log.note("skipped", step=step.id, reason=failure.sentence)
+            self._tell(number, item, "skipped", failure.why or failure.sentence)
+
+    def _run_step(self, step: Step, planned: PlannedStep, number: int, begun: int | None) -> _Failure | None:
+        """None when the step's goal is reached; else why not."""
+        now = self._look(step)
+        derived = derive_step(step, planned.option_of, self._plan.first, now)
+        verdict = derived.verdict
+        if verdict.standing is Standing.BLOCKED:
+            return _blocked(step, verdict)
+        if begun is not None and verdict.passed:
+            self._log.note("settled", step=step.id, reason=verdict.reason)
+        else:
+            chosen = self._compare(step, planned, derived.actions, begun)
+            for at, action in zip(chosen, derived.actions, strict=True):
+                self._refuse_second(step, action, again=begun == at)
+                failure = self._perform(step, planned, action, number, at, now)
+                if failure is not None:
+                    return failure
+            if chosen:
+                self._moved |= step.moves
+        if not verdict.passed:
+            verdict = self._await(step, planned, number, step.timeout_s)
+        if verdict.standing is Standing.BLOCKED:
+            return _blocked(step, verdict)
+        if not verdict.passed:
+            sentence = f"step {step.id} did not reach its goal within {step.timeout_s:g} s"
+            return _Failure(sentence, ExitCode.FAILED, verdict.reason)
+        shown = "unproven" if verdict.standing is Standing.UNPROVEN else "done"
+        if shown == "unproven":
+            self._unproven.append(verdict.reason)
+        self._log.note("done", step=step.id, reason=verdict.reason)
+        self._tell(number, planned, shown, verdict.reason)
+        return None
+
+    def _refuse_second(self, step: Step, action: Action, *, again: bool) -> None:
+        if again and action.again is Again.NEVER:
+            self._stop(
+                f"step {step.id}: whether it happened cannot be told: {render_action(action)}",
+                ExitCode.OUTCOME_UNKNOWN,
+                why="it was begun when an earlier process was cut off, and must not be done twice",
+            )
+
+    def _perform(
+        self, step: Step, planned: PlannedStep, action: Action, number: int, at: int, now: Snapshot
+    ) -> _Failure | None:
+        """Write down that it begins, perform it. A tool that fails after its effect is believed less than a look."""
+        assert self._lock is not None  # noqa: S101 - a plan with actions is run under a lock
+        self._heed_wish()
+        self._tell(number, planned, "acting", render_action(action))
+        tied = self._log.begin_action(self._lock, step.id, number, at, action)
+        untouched = not self._maybe
+        self._maybe = True
+        try:
+            self._world.perform(action, self._lock, now, tied)
+        except LockLost:
+            self._maybe = not untouched
+            raise
+        except ActionFault as fault:
+            sure = fault.happened is False
+            seen = self._await(step, planned, number, _SECOND_LOOK_S if sure else step.timeout_s)
+            if not seen.passed:
+                self._log.note("failed", step=step.id, action=at, said=str(fault))
+                self._maybe = not (sure and untouched)
+                why = f"looking afterwards: {seen.reason}"
+                if sure:
+                    return _Failure(f"step {step.id} failed: {fault}", ExitCode.FAILED, why)
+                code = ExitCode.OUTCOME_UNKNOWN if action.again is Again.NEVER else ExitCode.FAILED
+                self._stop(f"step {step.id} failed: {fault}", code, why=why)
+            self._log.note("contradicted", step=step.id, action=at, said=str(fault), seen=seen.reason)
+        self._effects += 1
+        self._log.note("performed", step=step.id, action=at)
+        return None
+
+    def _compare(self, step: Step, planned: PlannedStep, derived: Sequence[Action], begun: int | None) -> list[int]:
+        """Which planned actions the derived ones are, by number. They must be all; after a cut, those that are left."""
+        plan = [documents.to_document(action) for action in planned.actions]
+        seen = [documents.to_document(action) for action in derived]
+        if begun is None:
+            if len(plan) != len(seen) or not all(map(documents.matches, plan, seen)):
+                self._drift(step, planned, derived)
+            return list(range(len(plan)))
+        chosen: list[int] = []
+        at = 0
+        for document, action in zip(seen, derived, strict=True):
+            while at < len(plan) and not documents.matches(plan[at], document):
+                at += 1
+            if at == len(plan) or (at < begun and action.again is not Again.SAFE):
+                self._drift(step, planned, derived)
+            chosen.append(at)
+            at += 1
+        return chosen
+
+    def _drift(self, step: Step, planned: PlannedStep, derived: Sequence[Action]) -> NoReturn:
+        wanted = "; ".join(map(render_action, planned.actions)) or "nothing"
+        now = "; ".join(map(render_action, derived)) or "nothing"
+        self._stop(
+            f"the plan no longer fits the cluster: step {step.id} would do something else now",
+            ExitCode.PLAN_STALE,
+            why=f"planned: {wanted}\nnow: {now}",
+        )
+
+    def _look(self, step: Step) -> Snapshot:
+        """Observe for a step, and compare the premises."""
+        self._heed_wish()
+        now = self._world.observe(step.views, step.hosts)
+        seen = read_premises(self._plan.premises, now)
+        if is_blind(self._plan.premises, seen, self._moved):
+            reason = getattr(now.keys, "reason", "it cannot be read")
+            self._stop("the DCS gave no answer, so the plan cannot be compared", ExitCode.UNREACHABLE, why=reason)
+        drift = describe_drift(self._plan.premises, seen, self._moved)
+        if drift:
+            self._stop("the plan no longer fits the cluster", ExitCode.PLAN_STALE, why=drift)
+        return now
+
+    def _await(self, step: Step, planned: PlannedStep, number: int, limit_s: float) -> Verdict:
+        """Look until the step's goal is reached or blocked, at most for `limit_s` seconds; the last verdict."""
+        deadline = time.monotonic() + limit_s
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            now = self._world.observe(step.views, step.hosts)
+            verdict = step.check(self._plan.first, now)
+            left_s = deadline - time.monotonic()
+            if verdict.standing is not Standing.NEEDED or left_s <= 0:
+                return verdict
+            self._tell(number, planned, "waiting", verdict.reason)
+            self._heed_wish()
+            self._wish.sleep(min(pause_s, left_s))
+            pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+
+    def _heed_wish(self) -> None:
+        if self._wish.name:
+            self._stop(f"stopped by {self._wish.name}", ExitCode.INTERRUPTED)
+
+    def _tell(self, number: int, planned: PlannedStep, state: str, detail: str) -> None:
+        self._listener.step(number + 1, len(self._plan.steps), planned, state, detail)
+
+    def _finish(self) -> Outcome:
+        """All steps are done: say so in the journal, forget the record, free the lock."""
+        run_id = self._log.run_id if self._log.is_open else None
+        if self._unproven:
+            sentence, code = f"done as far as can be seen: {self._plan.goal}", ExitCode.OUTCOME_UNKNOWN
+        else:
+            sentence, code = f"done: {self._plan.goal}", ExitCode.DONE
+        outcome = Outcome(code, sentence, self._effects, run_id, unproven=tuple(self._unproven))
+        note = self._log.end(self._lock, outcome)
+        return replace(outcome, why=note) if note else outcome
+
+    def _stop(self, sentence: str, code: ExitCode, *, why: str | None = None, next_step: str | None = None) -> NoReturn:
+        """Stop here: with nothing done the run is forgotten, else its record stays and blocks until it is gone on with."""
+        if not self._maybe:
+            outcome = Outcome(code, f"{sentence}; nothing was done", 0, None, why, next_step)
+            self._log.end(self._lock, outcome)
+            raise Ended(outcome)
+        run_id = self._log.run_id
+        unknown = code is ExitCode.OUTCOME_UNKNOWN
+        on = f"pgops runs continue {run_id}, or pgops runs abort {run_id}"
+        outcome = Outcome(
+            code if unknown else ExitCode.STOPPED_MIDWAY,
+            sentence,
+            self._effects,
+            run_id,
+            why,
+            f"{next_step}; then {on}" if next_step else on,
+        )
+        with contextlib.suppress(DcsFault, PgopsError):
+            self._log.stop(self._lock, outcome)
+        raise Ended(outcome)
+
+
+def _blocked(step: Step, verdict: Verdict) -> _Failure:
+    return _Failure(f"step {step.id} must not be done", ExitCode.PLAN_STALE, verdict.reason, verdict.next_step)

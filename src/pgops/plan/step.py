@@ -1,0 +1,158 @@
+"""Steps and procedures: pure functions from what was first seen and what is seen now to verdicts and actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from enum import Enum
+
+from pgops.observe.snapshot import Snapshot, View
+from pgops.plan.actions import Action
+
+Scalar = str | int | float | bool | None
+Params = Mapping[str, Scalar]
+"""A procedure's parameters: plain values, which stand in plans, journals and records."""
+
+
+class Standing(str, Enum):
+    """How a step stands. UNPROVEN: done as far as can be seen, and what cannot be seen is named; it ends in exit 8."""
+
+    SATISFIED = "satisfied"
+    NEEDED = "needed"
+    BLOCKED = "blocked"
+    UNPROVEN = "unproven"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a step's check says, always with a reason a person can read; `next_step` is the command to run when blocked."""
+
+    standing: Standing
+    reason: str
+    next_step: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether a later step may build on it."""
+        return self.standing in (Standing.SATISFIED, Standing.UNPROVEN)
+
+
+def satisfied(reason: str) -> Verdict:
+    """The step's goal is reached."""
+    return Verdict(Standing.SATISFIED, reason)
+
+
+def needed(reason: str) -> Verdict:
+    """There is something to do, or to wait for."""
+    return Verdict(Standing.NEEDED, reason)
+
+
+def blocked(reason: str, next_step: str | None = None) -> Verdict:
+    """It must not be done as things are."""
+    return Verdict(Standing.BLOCKED, reason, next_step)
+
+
+def unproven(reason: str, next_step: str | None = None) -> Verdict:
+    """Reached wherever one can look; `reason` names where one cannot."""
+    return Verdict(Standing.UNPROVEN, reason, next_step)
+
+
+class Risk(str, Enum):
+    """What a step may do to others: `interrupt` is noticed by clients, after `destroy` data is gone."""
+
+    READ = "read"
+    CHANGE = "change"
+    INTERRUPT = "interrupt"
+    DESTROY = "destroy"
+
+    @property
+    def rank(self) -> int:
+        """Higher is worse."""
+        return list(Risk).index(self)
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """What a run fixes at its start and every derivation repeats: the moment, the run's id, who runs it and from where."""
+
+    moment: datetime
+    run_id: str
+    by: str
+    host: str
+
+
+SYMBOLIC = Pinned(datetime(2000, 1, 1, tzinfo=timezone.utc), "RUN", "OPERATOR", "HERE")
+"""Stands for the pinned values in a plan's digest, which must not change with the clock."""
+
+Check = Callable[[Snapshot, Snapshot], Verdict]
+Derive = Callable[[Snapshot, Snapshot], tuple[Action, ...]]
+
+
+def no_actions(_first: Snapshot, _now: Snapshot) -> tuple[Action, ...]:
+    """Of a step that only looks, or waits."""
+    return ()
+
+
+def unchanged(now: Snapshot) -> Snapshot:
+    """The prediction of a step that changes nothing which later steps read."""
+    return now
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step. `check` and `actions` get (first, now): the evidence of when the plan was made, and what is seen.
+
+    `expect` predicts the snapshot after it, as far as later steps read it. `views` and `hosts` are all that is read for
+    it (hosts None: every one). `moves` names premises that its own actions move. `timeout_s` bounds the wait for its
+    check after its actions; `usually` and `interrupts` are told in the plan. Without actions a needed step waits.
+    """
+
+    id: str
+    why: str
+    check: Check
+    views: frozenset[View]
+    actions: Derive = no_actions
+    expect: Callable[[Snapshot], Snapshot] = unchanged
+    hosts: frozenset[str] | None = None
+    risk: Risk = Risk.READ
+    timeout_s: float = 30.0
+    moves: frozenset[str] = frozenset()
+    usually: str | None = None
+    interrupts: str | None = None
+
+
+@dataclass(frozen=True)
+class FirstOf:
+    """A branch that only the run can decide: the first option that is not blocked and does what it should.
+
+    All options are shown in the plan, and the worst risk of them counts.
+    """
+
+    id: str
+    why: str
+    options: tuple[Step, ...]
+
+
+Part = Step | FirstOf
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """One runbook procedure. Everything in it is pure.
+
+    `goal` is a clause ("pause the cluster demo"). `steps` and `way_back` get (params, pinned, first). `way_back` derives
+    the steps that undo a run which was stopped midway, None: there is none. `premises` names what must not move between
+    plan and run: of `leader`, `timeline`, `system_identifier`, `members`, and `key:NAME` for a key of Patroni's.
+    `views` is what the first look reads. `hosts` (params) restricts it, None: every host. `settles` is told when the
+    plan has nothing to do.
+    """
+
+    name: str
+    goal: Callable[[Params, str], str]
+    views: frozenset[View]
+    steps: Callable[[Params, Pinned, Snapshot], tuple[Part, ...]]
+    way_back: Callable[[Params, Pinned, Snapshot], tuple[Part, ...]] | None = None
+    premises: tuple[str, ...] = ("leader", "timeline", "system_identifier", "members", "key:config")
+    hosts: Callable[[Params], frozenset[str] | None] | None = None
+    lock: str = "topology"
