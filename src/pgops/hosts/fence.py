@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pgops.hosts.host import Host, HostFault, Identity
 from pgops.hosts.process import CommandResult
 from pgops.hosts.scripts import FIND_HOME, MAKE_PRIVATE
+from pgops.render.text import printable
 
 FENCED = 75
 """The exit code of a refusal; EX_TEMPFAIL of sysexits.h."""
@@ -115,8 +116,9 @@ def run_fenced(
     """Run `argv` there behind the fence. Raises `FencedOff`, and `HostFault` where the fence could not be asked."""
     wrapped = fenced(argv, token=fence.token, file=fence.file(identity))
     result = host.run(wrapped, identity=identity, timeout_s=timeout_s, stdin=stdin)
-    if result.stderr.startswith(_WORDS):
-        said = result.stderr.splitlines()[0][len(_WORDS) :]
+    said = (result.stderr.splitlines() or [""])[-1]  # a tool of the script's may have said something before
+    if said.startswith(_WORDS):
+        said = printable(said[len(_WORDS) :])
         if result.exit_code == FENCED:
             raise FencedOff(said)
         if result.exit_code == UNUSABLE:

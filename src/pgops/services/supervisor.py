@@ -37,6 +37,7 @@ class SupervisorServices:
 
     def __init__(self, config: ServiceConfig) -> None:
         self._file = config.manager_config or DEFAULT_CONFIG
+        self._control = config.control or "supervisorctl"
 
     def states(self, host: Host, names: Sequence[tuple[str, str]], *, timeout_s: float) -> tuple[ServiceState, ...]:
         """See `pgops.services.ServiceManager`. A program that does not exist has the state `not-found`."""
@@ -63,7 +64,7 @@ class SupervisorServices:
 
     def start_argv(self, unit: str) -> tuple[str, ...]:
         """See `pgops.services.ServiceManager`."""
-        return ("supervisorctl", "-c", self._file, "start", _checked(unit))
+        return (self._control, "-c", self._file, "start", _checked(unit))
 
     def assert_argv(self, unit: str) -> tuple[str, ...]:
         """See `pgops.services.ServiceManager`."""
@@ -101,7 +102,7 @@ class SupervisorServices:
             return None
 
     def _ask_supervisorctl(self, host: Host, timeout_s: float) -> Processes:
-        answer = host.run(["supervisorctl", "-c", self._file, "status"], identity=Identity.OWNER, timeout_s=timeout_s)
+        answer = host.run([self._control, "-c", self._file, "status"], identity=Identity.OWNER, timeout_s=timeout_s)
         if answer.exit_code not in _STATUS_CODES or answer.truncated:
             raise HostFault(f"supervisorctl: {printable(answer.fault)}")
         return parse_status(answer.stdout)
@@ -138,4 +139,15 @@ def _checked(unit: str) -> str:
 def _state(role: str, unit: str, processes: Processes, held: frozenset[str]) -> ServiceState:
     state, pid = processes.get(unit, ("not-found", None))
     running = state in ("RUNNING", "STARTING", "STOPPING")
-    return ServiceState(role, unit, running=running, state=state, pid=pid if running else None, held=unit in held)
+    there = unit in held
+    return ServiceState(
+        role,
+        unit,
+        running=running,
+        state=state,
+        pid=pid if running else None,
+        held=there,
+        # A program that ends at once, as a held one does, is tried a few times and then given up.
+        start_refused=state in ("BACKOFF", "FATAL", "EXITED"),
+        hold_left=there,
+    )

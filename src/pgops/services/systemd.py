@@ -1,7 +1,9 @@
 """systemd: the states of units, read without any right, and how a unit is held.
 
 A unit file in /etc/systemd/system cannot be masked, and a runtime mask is gone at the next boot. So a hold is a drop-in with
-an assertion on a file of ours: the start fails, whoever asks for it. Source: man systemd.unit, AssertPathExists=.
+an assertion on a file of ours: the start fails, whoever asks for it. The restart that systemd itself makes (Restart=) does
+not look at assertions any more since it goes from one state of starting to the next (systemd 257, unit_start in unit.c),
+hence ExecCondition= as well. Sources: man systemd.unit, AssertPathExists=; man systemd.service, ExecCondition=.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ HOLD_DROP_IN = "50-pgops-hold.conf"
 HOLD_DIRECTORY = "/etc/pgops/hold"
 _TEXT_LIMIT_BYTES = "4096"
 
-_PROPERTIES = "Id,LoadState,ActiveState,SubState,MainPID,UnitFileState,DropInPaths"
+_PROPERTIES = "Id,LoadState,ActiveState,SubState,MainPID,UnitFileState,DropInPaths,AssertResult,Result"
 _STOCK = ("postgresql.service", "postgresql@*.service")
 _STOCK_PROPERTIES = "Id,ActiveState,UnitFileState,Wants"
 _ENABLED = {"enabled": True, "enabled-runtime": True, "disabled": False, "masked": False, "masked-runtime": False}
@@ -57,10 +59,12 @@ class SystemdServices:
     def hold_files(self, unit: str, text: str) -> tuple[HoldFile, ...]:
         """See `pgops.services.ServiceManager`: the drop-in, then the file without which it holds nothing."""
         name = _full_name(unit)
-        condition = f"[Unit]\nAssertPathExists=!{hold_path(unit)}\n"
+        path = hold_path(unit)
+        escaped = path.replace("\\", "\\\\")
+        condition = f"[Unit]\nAssertPathExists=!{path}\n[Service]\nExecCondition=+/usr/bin/test ! -e {escaped}\n"
         return (
             HoldFile(f"/etc/systemd/system/{name}.d/{HOLD_DROP_IN}", condition),
-            HoldFile(hold_path(unit), text),
+            HoldFile(path, text),
         )
 
     def reload_argv(self) -> tuple[str, ...]:
@@ -130,6 +134,7 @@ def parse_states(output: str, names: Sequence[tuple[str, str]]) -> tuple[Service
 
 
 def _state(role: str, unit: str, block: dict[str, str]) -> ServiceState:
+    drop_in = any(path.endswith(f"/{HOLD_DROP_IN}") for path in block.get("DropInPaths", "").split())
     loaded = block.get("LoadState", "")
     active = block["ActiveState"]
     pid = block.get("MainPID", "0")
@@ -140,7 +145,9 @@ def _state(role: str, unit: str, block: dict[str, str]) -> ServiceState:
         state=active if loaded == "loaded" or active in _RUNNING else loaded or active,
         enabled=_ENABLED.get(block.get("UnitFileState", "")),
         pid=int(pid) if pid.isdigit() and pid != "0" else None,
-        held=any(path.endswith(f"/{HOLD_DROP_IN}") for path in block.get("DropInPaths", "").split()),
+        held=drop_in,
+        start_refused=block.get("AssertResult") == "no" or block.get("Result") == "exec-condition",
+        hold_left=drop_in,
     )
 
 

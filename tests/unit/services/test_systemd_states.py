@@ -119,7 +119,9 @@ def test_a_hold_is_a_drop_in_and_the_file_it_looks_for(unit: str) -> None:
     manager = SystemdServices(ServiceConfig())
     drop_in, file = manager.hold_files(unit, "why\n")
     assert drop_in.path == f"/etc/systemd/system/{name}.d/50-pgops-hold.conf"
-    assert drop_in.content == f"[Unit]\nAssertPathExists=!{file.path}\n"
+    assert drop_in.content == (
+        f"[Unit]\nAssertPathExists=!{file.path}\n[Service]\nExecCondition=+/usr/bin/test ! -e {file.path}\n"
+    )
     assert (file.path, file.content, file.mode) == (f"/etc/pgops/hold/{name}", "why\n", 0o644)
 
 
