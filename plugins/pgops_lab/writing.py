@@ -34,7 +34,7 @@ def write_all(lab: Lab) -> None:
 def _write_member(lab: Lab, member: Member, made: passwords.Passwords) -> None:
     make_dir(member.directory, user=lab.user)
     make_dir(member.socket_dir, mode=0o700, user=lab.user)
-    for name in ("lock", "spool"):
+    for name in ("lock", "spool", "pgops"):
         make_dir(member.directory / name, mode=0o750, user=lab.user)
     make_dir(lab.log_dir / f"pgbackrest-{member.name}", user=lab.user)
     write(member.patroni_config, render_patroni(lab, member, made), mode=0o600, user=lab.user)

@@ -104,6 +104,7 @@ SERVICES: tuple[Row, ...] = (
         "path",
         "The supervisord.conf on the host, for supervisor only. Default: /etc/supervisor/supervisord.conf.",
     ),
+    ("control", "path", "The supervisorctl on the host, where it is not on the search path; for supervisor only."),
     (
         "names",
         "mapping",

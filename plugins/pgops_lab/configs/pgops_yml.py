@@ -20,6 +20,7 @@ def render_pgops(lab: Lab, passwords: Passwords) -> str:
         "services": {
             "manager": "supervisor",
             "config": str(lab.supervisord_config),
+            "control": str(lab.environment / "bin/supervisorctl"),
             "names": {"patroni": "patroni-{host}", "etcd": "etcd-{host}"},
         },
         "hosts": {
@@ -31,6 +32,7 @@ def render_pgops(lab: Lab, passwords: Passwords) -> str:
                 "bin_dir": lab.pg_bin,
                 "patroni_config": str(member.patroni_config),
                 "pgbackrest_config": str(member.pgbackrest_config),
+                "state_dir": str(member.directory / "pgops"),
             }
             for member in lab.members
         },

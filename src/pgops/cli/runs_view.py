@@ -73,10 +73,9 @@ def _journals(clusters: set[str]) -> list[list[str]]:
         header = begin.get("header", {})
         if header.get("cluster") in clusters:
             by = f"{begin.get('by')}@{begin.get('host')}"
-            rows.append(
-                [run_id, header["cluster"], header["goal"], _state(entries), by, format_time(entries[0].moment)]
-            )
-    return rows
+            since = format_time(entries[0].moment)
+            rows.append([run_id, header["cluster"], header["goal"], _state(entries), by, since])
+    return sorted(rows, key=lambda row: row[-1], reverse=True)
 
 
 def _state(entries: Sequence[Entry]) -> str:

@@ -103,6 +103,7 @@ def _read_services(section: Section | None, under: ServiceConfig) -> ServiceConf
         return under
     manager = section.text("manager", refuse_identifier) or under.manager
     config = section.text("config", refuse_path)
+    control = section.text("control", refuse_path)
     names = dict(under.names)
     given = section.section("names")
     if given is not None:
@@ -116,7 +117,13 @@ def _read_services(section: Section | None, under: ServiceConfig) -> ServiceConf
             elif given.node(role) is None:
                 names.pop(role, None)
     section.close()
-    return replace(under, manager=manager, names=tuple(names.items()), manager_config=config or under.manager_config)
+    return replace(
+        under,
+        manager=manager,
+        names=tuple(names.items()),
+        manager_config=config or under.manager_config,
+        control=control or under.control,
+    )
 
 
 def _refuse_unit(text: str) -> str | None:

@@ -106,12 +106,14 @@ class ServiceConfig:
     """The service manager of the hosts and the unit (or program) names in it.
 
     `names` maps a role (`patroni`, `etcd`, `haproxy`, `pgbouncer`) to a unit name, in which `{host}` stands for the
-    member's name. `manager_config` is the supervisord configuration file where the manager is `supervisor`.
+    member's name. `manager_config` is the supervisord configuration file where the manager is `supervisor`, and
+    `control` its control program where that is not `supervisorctl` on the search path.
     """
 
     manager: str = "systemd"
     names: tuple[tuple[str, str], ...] = (("patroni", "patroni"), ("etcd", "etcd"))
     manager_config: str | None = None
+    control: str | None = None
 
 
 @dataclass(frozen=True)

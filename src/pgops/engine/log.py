@@ -144,6 +144,9 @@ class RunLog:
         return self._journal
 
     def _conclude(self, what: str, outcome: Outcome) -> None:
+        if self._journal is None and self._known:
+            with contextlib.suppress(PgopsError):
+                self._open()
         if self._journal is None:
             return
         with contextlib.suppress(PgopsError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pgops.config.model import ClusterConfig, HostConfig
 from pgops.engine.world import ActionFault
 from pgops.hosts.fence import Fence, FencedOff, run_fenced
-from pgops.hosts.files import remove_file, write_file
+from pgops.hosts.files import NotWritten, remove_file, write_file
 from pgops.hosts.host import Host, HostFault
 from pgops.hosts.jobs import open_jobs
 from pgops.plan.actions import Hole, RunCommand, StartJob, Word, WriteFile
@@ -15,7 +15,7 @@ from pgops.render.text import printable
 def perform_on_host(
     action: RunCommand | StartJob | WriteFile, host: Host, config: HostConfig, cluster: ClusterConfig, token: int
 ) -> None:
-    """Perform it. Raises `ActionFault`: `happened` False where the fence refused it."""
+    """Perform it. Raises `ActionFault`: `happened` False where the host refused it."""
     fence = Fence(token, cluster.prefix, config.state_dir)
     try:
         if isinstance(action, WriteFile):
@@ -26,7 +26,7 @@ def perform_on_host(
             jobs.start(host, action.name, argv, identity=action.identity, fence=fence, timeout_s=action.timeout_s)
         else:
             _run(action, host, fence)
-    except FencedOff as fault:
+    except (FencedOff, NotWritten) as fault:
         raise ActionFault(f"{action.host}: {fault}", happened=False) from None
     except HostFault as fault:
         raise ActionFault(f"{action.host}: {fault}") from None
@@ -46,7 +46,8 @@ def _run(action: RunCommand, host: Host, fence: Fence) -> None:
     argv = _filled(action.argv)
     result = run_fenced(host, argv, fence=fence, identity=action.identity, timeout_s=action.timeout_s)
     if result.exit_code not in action.accepts:
-        raise ActionFault(f"{action.host}: {argv[0]}: {printable(result.fault)}")
+        answered = result.exit_code is not None
+        raise ActionFault(f"{action.host}: {argv[0]}: {printable(result.fault)}", answered=answered)
 
 
 def _filled(argv: tuple[Word, ...]) -> list[str]:

@@ -173,4 +173,4 @@ def _refuse_status(action: CallRest, node: Node, status: int, body: bytes) -> No
     if status in (401, 403):
         what += "; set rest.username and rest.password, and see restapi.allowlist of Patroni"
     # Patroni's own refusals come before it does anything; after a 5xx only a look can tell.
-    raise ActionFault(what, happened=False if 400 <= status < 500 else None)
+    raise ActionFault(what, happened=False if 400 <= status < 500 else None, answered=True)

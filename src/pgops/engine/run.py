@@ -23,8 +23,8 @@ from pgops.plan.premises import describe_drift, is_blind, read_premises
 from pgops.plan.step import FirstOf, Part, Procedure, Standing, Step, Verdict
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
-_SECOND_LOOK_S = 1.0
-"""How long a look may take to contradict a tool that says that it surely did nothing."""
+_SECOND_LOOK_S = 2.0
+"""How long the effect of a tool that answered with a fault may take to show all the same."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,9 @@ class Run:
             raise
         except ActionFault as fault:
             sure = fault.happened is False
-            seen = self._await(step, planned, number, _SECOND_LOOK_S if sure else step.timeout_s)
+            seen = self._await(
+                step, planned, number, min(step.timeout_s, _SECOND_LOOK_S) if fault.answered else step.timeout_s
+            )
             if not seen.passed:
                 self._log.note("failed", step=step.id, action=at, said=str(fault))
                 self._maybe = not (sure and untouched)

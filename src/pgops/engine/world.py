@@ -15,12 +15,14 @@ from pgops.plan.actions import Action
 class ActionFault(Exception):
     """An action did not do what it should, as far as its tool said; the text is a clause for a person.
 
-    `happened` False: it certainly had no effect. None: it may have had one, and looking decides.
+    `happened` False: it certainly had no effect. None: it may have had one, and looking decides; `answered` says that the
+    tool has ended, so that an effect would show soon.
     """
 
-    def __init__(self, reason: str, *, happened: bool | None = None) -> None:
+    def __init__(self, reason: str, *, happened: bool | None = None, answered: bool = False) -> None:
         super().__init__(reason)
         self.happened = happened
+        self.answered = answered or happened is False
 
 
 class Eyes(Protocol):

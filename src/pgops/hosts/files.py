@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pgops.hosts.fence import Fence, run_fenced
 from pgops.hosts.host import Host, HostFault, Identity
+from pgops.hosts.process import CommandResult
 from pgops.render.text import printable
 
 READ_LIMIT_BYTES = 1024 * 1024
@@ -71,27 +72,31 @@ head -c "$limit" -- "$path" | base64 -w 0
 """
 
 
+class NotWritten(HostFault):
+    """The host answered that the file is as it was."""
+
+
 def write_file(
     host: Host, path: str, content: bytes, *, mode: int, identity: Identity, fence: Fence, timeout_s: float
 ) -> None:
     """Give the file at `path` this content and mode, durably. Up to two missing directories above it are made (0755).
 
-    Raises `HostFault` (the file is as it was) and `FencedOff`. After a timeout or a lost connection it is the old or the new.
+    Raises `NotWritten`, `FencedOff`, and `HostFault`: after a timeout or a lost connection it is the old or the new.
     """
     _check(path)
     argv = ["sh", "-c", _WRITE, "pgops-write", path, f"{mode:04o}", str(len(content))]
     result = run_fenced(host, argv, fence=fence, identity=identity, timeout_s=timeout_s, stdin=content)
     if not result.ok:
-        raise HostFault(f"writing {path}: {printable(result.fault)}")
+        raise _fault(result, f"writing {path}")
 
 
 def remove_file(host: Host, path: str, *, identity: Identity, fence: Fence, timeout_s: float) -> None:
-    """Remove the file at `path`, durably; one that is not there is fine. Raises `HostFault`, `FencedOff`."""
+    """Remove the file at `path`, durably; one that is not there is fine. Raises as `write_file` does."""
     _check(path)
     argv = ["sh", "-c", _REMOVE, "pgops-remove", path]
     result = run_fenced(host, argv, fence=fence, identity=identity, timeout_s=timeout_s)
     if not result.ok:
-        raise HostFault(f"removing {path}: {printable(result.fault)}")
+        raise _fault(result, f"removing {path}")
 
 
 def read_file(host: Host, path: str, *, identity: Identity, timeout_s: float) -> bytes | None:
@@ -109,6 +114,11 @@ def read_file(host: Host, path: str, *, identity: Identity, timeout_s: float) ->
     if len(content) > READ_LIMIT_BYTES:
         raise HostFault(f"reading {path}: it has more than {READ_LIMIT_BYTES // 1024} KiB")
     return content
+
+
+def _fault(result: CommandResult, what: str) -> HostFault:
+    kind = NotWritten if result.exit_code == _FAILED else HostFault
+    return kind(f"{what}: {printable(result.fault)}")
 
 
 def _check(path: str) -> None:

@@ -16,8 +16,9 @@ class ServiceState:
     """One service. `state` is the manager's own word (`active`, `failed`, `RUNNING`, `STOPPED`, `not-found`).
 
     `enabled` None: the manager has no such notion. `held` says that a start would be refused by a pgops hold, and
-    `hold_text` what its file says (None: not held, or not ours to read). `pid` None: no main process. `start_refused`: the
-    last start was refused, as a hold does it. `hold_left`: something of a hold is there, though it may not hold any more.
+    `hold_text` what its file says (None: not held, or not ours to read). `pid` None: no main process. `refused`: a
+    mark of the last start if it was refused as a hold does it, another one for each such start; None: it was not.
+    `hold_left`: something of a hold is there, though it may not hold any more.
     """
 
     role: str
@@ -28,7 +29,7 @@ class ServiceState:
     pid: int | None = None
     held: bool = False
     hold_text: str | None = None
-    start_refused: bool = False
+    refused: str | None = None
     hold_left: bool = False
 
 

@@ -21,8 +21,8 @@ from pgops.services import HoldFile, ServiceState
 
 DEFAULT_CONFIG = "/etc/supervisor/supervisord.conf"
 
-Processes = dict[str, tuple[str, int | None]]
-"""Program -> (state, pid)."""
+Processes = dict[str, tuple[str, int | None, int | None]]
+"""Program -> (state, pid, when it ended last in seconds since the epoch)."""
 
 _LINE = re.compile(r"^(?P<name>\S+)\s+(?P<state>[A-Z]+)\b(?:\s+pid (?P<pid>\d+),)?")
 _STATUS_CODES = (0, 3)
@@ -52,8 +52,8 @@ class SupervisorServices:
 
     @property
     def hold_identity(self) -> Identity:
-        """See `pgops.services.ServiceManager`: the owner of PostgreSQL's files, who owns supervisord here."""
-        return Identity.OWNER
+        """See `pgops.services.ServiceManager`: ourselves; a supervisord is its maker's own."""
+        return Identity.LOGIN
 
     def hold_files(self, unit: str, text: str) -> tuple[HoldFile, ...]:
         """See `pgops.services.ServiceManager`: the one file that the start script looks for."""
@@ -120,12 +120,12 @@ class SupervisorServices:
 
 
 def parse_status(output: str) -> Processes:
-    """The output of `supervisorctl status`: program -> (state, pid)."""
-    found = {}
+    """The output of `supervisorctl status`, which tells no time of an end that can be read for sure."""
+    found: Processes = {}
     for line in output.splitlines():
         match = _LINE.match(line)
         if match:
-            found[match["name"]] = (match["state"], int(match["pid"]) if match["pid"] else None)
+            found[match["name"]] = (match["state"], int(match["pid"]) if match["pid"] else None, None)
     return found
 
 
@@ -137,7 +137,7 @@ def _checked(unit: str) -> str:
 
 
 def _state(role: str, unit: str, processes: Processes, held: frozenset[str]) -> ServiceState:
-    state, pid = processes.get(unit, ("not-found", None))
+    state, pid, ended = processes.get(unit, ("not-found", None, None))
     running = state in ("RUNNING", "STARTING", "STOPPING")
     there = unit in held
     return ServiceState(
@@ -147,7 +147,7 @@ def _state(role: str, unit: str, processes: Processes, held: frozenset[str]) -> 
         state=state,
         pid=pid if running else None,
         held=there,
-        # A program that ends at once, as a held one does, is tried a few times and then given up.
-        start_refused=state in ("BACKOFF", "FATAL", "EXITED"),
+        # A program that ends at once, as a held one does, is tried a few times (BACKOFF), and only then given up.
+        refused=f"given up at {ended}" if state == "FATAL" else None,
         hold_left=there,
     )

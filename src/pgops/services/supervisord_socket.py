@@ -40,8 +40,11 @@ class SocketTransport(xmlrpc.client.Transport):
         return _Connection(self._path, self._timeout_s)
 
 
-def ask_processes(config_file: str, *, timeout_s: float) -> dict[str, tuple[str, int | None]]:
-    """Program (`group:name` where they differ) -> (state, pid or None). Raises `NotOurs`, `HostFault`."""
+def ask_processes(config_file: str, *, timeout_s: float) -> dict[str, tuple[str, int | None, int | None]]:
+    """Program (`group:name` where they differ) -> (state, pid or None, end of its last process since the epoch or None).
+
+    Raises `NotOurs`, `HostFault`.
+    """
     path, login = _read_socket(config_file)
     server: Any = xmlrpc.client.ServerProxy("http://localhost", transport=SocketTransport(path, timeout_s, login))
     try:
@@ -58,7 +61,7 @@ def ask_processes(config_file: str, *, timeout_s: float) -> dict[str, tuple[str,
     for process in processes:
         name, group = str(process["name"]), str(process["group"])
         full = name if name == group else f"{group}:{name}"
-        found[full] = (str(process["statename"]), int(process["pid"]) or None)
+        found[full] = (str(process["statename"]), int(process["pid"]) or None, int(process["stop"]) or None)
     return found
 
 

@@ -24,7 +24,10 @@ HOLD_DROP_IN = "50-pgops-hold.conf"
 HOLD_DIRECTORY = "/etc/pgops/hold"
 _TEXT_LIMIT_BYTES = "4096"
 
-_PROPERTIES = "Id,LoadState,ActiveState,SubState,MainPID,UnitFileState,DropInPaths,AssertResult,Result"
+_PROPERTIES = (
+    "Id,LoadState,ActiveState,SubState,MainPID,UnitFileState,DropInPaths,"
+    "AssertResult,AssertTimestampMonotonic,Result,InactiveEnterTimestampMonotonic"
+)
 _STOCK = ("postgresql.service", "postgresql@*.service")
 _STOCK_PROPERTIES = "Id,ActiveState,UnitFileState,Wants"
 _ENABLED = {"enabled": True, "enabled-runtime": True, "disabled": False, "masked": False, "masked-runtime": False}
@@ -146,9 +149,18 @@ def _state(role: str, unit: str, block: dict[str, str]) -> ServiceState:
         enabled=_ENABLED.get(block.get("UnitFileState", "")),
         pid=int(pid) if pid.isdigit() and pid != "0" else None,
         held=drop_in,
-        start_refused=block.get("AssertResult") == "no" or block.get("Result") == "exec-condition",
+        refused=_refused_mark(block),
         hold_left=drop_in,
     )
+
+
+def _refused_mark(block: dict[str, str]) -> str | None:
+    """When the last start was refused, on the host's monotonic clock: by an assertion, or by ExecCondition."""
+    if block.get("AssertResult") == "no":
+        return f"assertion at {block.get('AssertTimestampMonotonic')}"
+    if block.get("Result") == "exec-condition":
+        return f"condition at {block.get('InactiveEnterTimestampMonotonic')}"
+    return None
 
 
 def _full_name(unit: str) -> str:
