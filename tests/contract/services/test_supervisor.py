@@ -43,6 +43,10 @@ command=sleep 600
 autostart=false
 [program:one]
 command=sleep 600
+[program:guarded]
+command=sh -c 'test ! -e %(here)s/hold/guarded || exit 69; exec sleep 600'
+autostart=false
+startretries=0
 [group:pair]
 programs=one
 """
@@ -145,3 +149,28 @@ def test_supervisord_that_does_not_run_is_a_fault(tmp_path: Path) -> None:
 def test_nothing_is_asked_for_no_names(config_file: Path) -> None:
     host = LocalHost(HostConfig("n1", become=None), Timeouts())
     assert SupervisorServices(ServiceConfig("supervisor", (), str(config_file))).states(host, (), timeout_s=1) == ()
+
+
+def test_a_held_program_is_not_started(config_file: Path) -> None:
+    host = LocalHost(HostConfig("n1", become=None), Timeouts())
+    names = (("patroni", "guarded"),)
+    control = str(find_supervisord().parent / "supervisorctl")
+    manager = SupervisorServices(ServiceConfig("supervisor", names, str(config_file), control=control))
+    (file,) = manager.hold_files("guarded", "a reason\n")
+    Path(file.path).write_text(file.content)
+    assert host.run(manager.assert_argv("guarded")).exit_code == 1
+    started = host.run(manager.start_argv("guarded"), timeout_s=15)
+    assert manager.refused(started), started
+    (state,) = manager.states(host, names, timeout_s=10)
+    assert (state.running, state.held, state.hold_text) == (False, True, "a reason\n")
+    Path(file.path).unlink()
+    assert host.run(manager.assert_argv("guarded")).ok
+    assert not manager.refused(host.run(manager.start_argv("guarded"), timeout_s=15))
+    (state,) = manager.states(host, names, timeout_s=10)
+    assert (state.running, state.held, state.hold_text) == (True, False, None)
+
+
+@pytest.mark.parametrize("unit", ["", "../x", "a/b", ".x", "-x"])
+def test_a_name_that_leads_out_of_the_hold_directory_is_refused(unit: str) -> None:
+    with pytest.raises(HostFault, match="is not a program's name"):
+        SupervisorServices(ServiceConfig("supervisor")).hold_files(unit, "")
