@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -70,6 +71,27 @@ def test_a_job_outlives_the_connection(cluster: PatroniCluster) -> None:
         start(host, "copy", "true")
         wait(lambda: state(host, "copy").exit_code == 0, "its name is free again")
         forget(host, "copy")
+
+
+def test_starts_at_once_make_one_job(cluster: PatroniCluster) -> None:
+    with opened(cluster.hosts, "h1") as host:
+        faults: list[Exception] = []
+
+        def work() -> None:
+            try:
+                start(host, "once", "sh", "-c", "echo x; sleep 3")
+            except HostFault as fault:
+                faults.append(fault)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert faults == []
+        wait(lambda: state(host, "once").exit_code == 0, "it ends")
+        assert log(host, "once") == "x\n"
+        forget(host, "once")
 
 
 def test_a_killed_job_and_a_stopped_one_ended(cluster: PatroniCluster) -> None:
