@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pgops.cli.context import config_option, config_path
+from pgops.cli.context import config_option
 from pgops.errors import ExitCode, PgopsError, Refused
 
 if TYPE_CHECKING:
@@ -126,18 +126,17 @@ def find_procedure(name: str) -> Procedure:
 
 def act(ctx: click.Context, name: str, params: Params, choices: Choices) -> int:
     """Plan the procedure of this name and, unless it is only to be shown or saved, run it."""
+    from pgops.cli.cluster_choice import open_cluster
+
+    cluster, dcs, config = open_cluster(ctx, choices.cluster)
     from pgops.cli import asking
-    from pgops.cli.cluster_choice import choose_cluster
     from pgops.cli.progress import choose_listener
-    from pgops.config.loader import load
     from pgops.engine import operation
     from pgops.engine.real_world import RealEyes, RealWorld
 
-    config = load(config_path(ctx))
-    cluster = choose_cluster(config, choices.cluster)
     procedure = find_procedure(name)
     only_look = choices.dry_run or choices.plan_out is not None
-    eyes = RealEyes(cluster, config.warnings) if only_look else RealWorld(cluster, config.warnings)
+    eyes = (RealEyes if only_look else RealWorld)(cluster, dcs, config.warnings)
     try:
         plan = operation.make_plan(procedure, params, eyes)
         if only_look or not isinstance(eyes, RealWorld):

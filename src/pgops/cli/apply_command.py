@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pgops.cli.acting import Choices, ask_for, find_procedure, running_options, show, tell_outcome
-from pgops.cli.context import config_path
 from pgops.errors import ExitCode, PgopsError, Refused
 
 if TYPE_CHECKING:
@@ -36,19 +35,18 @@ def apply(ctx: click.Context, file: str, choices: Choices) -> int:
     Nothing in the file is executed: the plan is derived anew from its procedure and parameters, and must be equal to the
     file's. The file must be your own and as pgops wrote it. Exit code 6: the cluster moved, nothing was done.
     """
-    from pgops.cli.cluster_choice import choose_cluster
+    from pgops.cli.cluster_choice import open_cluster
+
+    document = read_plan(file)
+    if choices.cluster not in (None, document["cluster"]):
+        raise Refused(f"the plan is for the cluster {document['cluster']}", where=file)
+    cluster, dcs, config = open_cluster(ctx, document["cluster"])
     from pgops.cli.progress import choose_listener
-    from pgops.config.loader import load
     from pgops.engine import operation
     from pgops.engine.real_world import RealWorld
 
-    document = read_plan(file)
-    config = load(config_path(ctx))
-    if choices.cluster not in (None, document["cluster"]):
-        raise Refused(f"the plan is for the cluster {document['cluster']}", where=file)
-    cluster = choose_cluster(config, document["cluster"])
     procedure = find_procedure(document["procedure"])
-    world = RealWorld(cluster, config.warnings)
+    world = RealWorld(cluster, dcs, config.warnings)
     try:
         plan = operation.make_plan(procedure, document["params"], world)
         if choices.dry_run:

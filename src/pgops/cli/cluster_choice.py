@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import click
+
+from pgops.cli.context import config_path
 from pgops.config.model import ClusterConfig, Config
+from pgops.dcs import Dcs
 from pgops.errors import ConfigError, Refused
+
+
+def open_cluster(ctx: click.Context, name: str | None) -> tuple[ClusterConfig, Dcs, Config]:
+    """The cluster, its DCS and the configuration. The DCS comes first: its process imports while this one goes on."""
+    from pgops.config.loader import load
+    from pgops.dcs.opening import open_dcs
+
+    config = load(config_path(ctx))
+    cluster = choose_cluster(config, name)
+    return cluster, open_dcs(cluster), config
 
 
 def choose_cluster(config: Config, name: str | None) -> ClusterConfig:

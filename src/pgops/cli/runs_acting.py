@@ -6,10 +6,8 @@ import click
 
 from pgops.cli.acting import Choices, ask_for, find_procedure, show, tell_outcome
 from pgops.cli.asking import find_person
-from pgops.cli.cluster_choice import choose_cluster
-from pgops.cli.context import config_path
+from pgops.cli.cluster_choice import open_cluster
 from pgops.cli.progress import choose_listener
-from pgops.config.loader import load
 from pgops.engine import operation
 from pgops.engine.operator import pin
 from pgops.engine.real_world import RealWorld
@@ -18,8 +16,8 @@ from pgops.errors import ExitCode, Refused
 
 def go_on(ctx: click.Context, run_id: str, choices: Choices, *, back: bool) -> int:
     """Continue the run, or abort it with `back`. What is left to do is shown, and asked for as its risk demands."""
-    config = load(config_path(ctx))
-    world = RealWorld(choose_cluster(config, choices.cluster), config.warnings)
+    cluster, dcs, config = open_cluster(ctx, choices.cluster)
+    world = RealWorld(cluster, dcs, config.warnings)
     try:
         found = operation.find_unfinished(world, run_id, back=back)
         procedure = find_procedure(found.header.procedure)
@@ -36,8 +34,8 @@ def go_on(ctx: click.Context, run_id: str, choices: Choices, *, back: bool) -> i
 
 def forget(ctx: click.Context, run_id: str, choices: Choices) -> int:
     """Remove the record of the run, once somebody agreed that nothing is to be undone."""
-    config = load(config_path(ctx))
-    world = RealWorld(choose_cluster(config, choices.cluster), config.warnings)
+    cluster, dcs, config = open_cluster(ctx, choices.cluster)
+    world = RealWorld(cluster, dcs, config.warnings)
     try:
         question = f"Forget the run {run_id}, and leave the cluster as that run left it?"
         if not choices.yes and not find_person().agrees(question):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from pgops.clients.http import HttpClient, HttpFault
 from pgops.config.model import ClusterConfig, HostConfig
 from pgops.dcs import Dcs, DcsFault, DcsOutcomeUnknown, Put
-from pgops.dcs.forked import ForkedDcs
 from pgops.engine.lock import Lock
 from pgops.engine.on_hosts import perform_on_host
 from pgops.engine.world import ActionFault
@@ -20,7 +17,6 @@ from pgops.hosts.host import Host
 from pgops.observe.gather import observe
 from pgops.observe.snapshot import Node, Snapshot, View
 from pgops.plan.actions import Action, CallRest, ChangeKeys, RunSql
-from pgops.plugins import find_driver
 from pgops.readings import Known
 from pgops.render.text import printable
 
@@ -28,41 +24,31 @@ from pgops.render.text import printable
 class RealEyes:
     """Looks, and can do nothing else: what a dry run is given."""
 
-    def __init__(self, cluster: ClusterConfig, warnings: tuple[str, ...] = ()) -> None:
+    def __init__(self, cluster: ClusterConfig, dcs: Dcs, warnings: tuple[str, ...] = ()) -> None:
         self.cluster = cluster
         self._warnings = warnings
-        self._dcs: Dcs | None = None
+        self._dcs = dcs
 
     def observe(self, views: frozenset[View], hosts: frozenset[str] | None) -> Snapshot:
         """See `pgops.engine.world.World`."""
-        return observe(self.cluster, views, self._warnings, dcs=self._open_dcs(), hosts=hosts)
+        return observe(self.cluster, views, self._warnings, dcs=self._dcs, hosts=hosts)
 
     def close(self) -> None:
         """Close the connections."""
-        if self._dcs is not None:
-            self._dcs.close()
-
-    def _open_dcs(self) -> Dcs:
-        """Where this process has one thread, in a process of its own, which imports its libraries meanwhile."""
-        if self._dcs is None:
-            driver: Any = find_driver(self.cluster.dcs.kind.value, "dcs_drivers")
-            timeout_s = self.cluster.timeouts.answer_s
-            make = partial(driver, self.cluster.dcs, timeout_s=timeout_s)
-            self._dcs = ForkedDcs(make, timeout_s=timeout_s) if threading.active_count() == 1 else make()
-        return self._dcs
+        self._dcs.close()
 
 
 class RealWorld(RealEyes):
-    """Acts as well. One connection to the DCS and one to each host serve the whole run."""
+    """Acts as well. One connection to the DCS and one to each host serve the whole run; closing it closes the DCS."""
 
-    def __init__(self, cluster: ClusterConfig, warnings: tuple[str, ...] = ()) -> None:
-        super().__init__(cluster, warnings)
+    def __init__(self, cluster: ClusterConfig, dcs: Dcs, warnings: tuple[str, ...] = ()) -> None:
+        super().__init__(cluster, dcs, warnings)
         self._hosts: dict[str, Host] = {}
 
     @property
     def dcs(self) -> Dcs:
         """The DCS, for locks and records."""
-        return self._open_dcs()
+        return self._dcs
 
     def perform(self, action: Action, lock: Lock, now: Snapshot, tied: Sequence[Put] = ()) -> None:
         """See `pgops.engine.world.World`."""
