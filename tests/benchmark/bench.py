@@ -22,40 +22,49 @@ from typing import Any
 from pgops.config.model import Timeouts
 from pgops.hosts.process import run
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmark.acting import measure_engine
+
 PYTHON = sys.executable
 PGOPS = str(Path(PYTHON).parent / "pgops")
 ONE_TIMEOUT_S = Timeouts().connect_s + Timeouts().answer_s
 DCS_GONE_LIMIT_S = 3.0
+RUN_LIMIT_S, STEP_LIMIT_S = 0.015, 0.002
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measured command. `limit` is the target: at most so many times the first row of its table."""
+    """One measured command. `limit` is the target: at most so many times the first row of its table.
+
+    `after` puts things back, unmeasured.
+    """
 
     name: str
     argv: Sequence[str]
     limit: float | None = None
     codes: tuple[int, ...] = (0,)
+    after: Sequence[str] = ()
 
 
 class Bench:
     """Measures tables of commands and remembers whether every target was met."""
 
     def __init__(self, rounds: int) -> None:
-        self._rounds = rounds
+        self.rounds = rounds
         self.missed: list[str] = []
 
     def table(self, title: str, rows: Sequence[Row]) -> dict[str, float]:
         """Run the commands in turns and print their medians; gives them in seconds by name."""
         times: dict[str, list[float]] = {row.name: [] for row in rows}
-        for number in range(self._rounds + 1):
+        for number in range(self.rounds + 1):
             for row in rows:
                 seconds = measure(row)
                 if number:  # the first round warms the caches
                     times[row.name].append(seconds)
         medians = {name: median(taken) for name, taken in times.items()}
         base = medians[rows[0].name]
-        print(f"\n{title} (median of {self._rounds})")
+        print(f"\n{title} (median of {self.rounds})")
         for row in rows:
             ratio = medians[row.name] / base
             spread = f"{min(times[row.name]) * 1000:.0f} to {max(times[row.name]) * 1000:.0f}"
@@ -78,6 +87,8 @@ def measure(row: Row) -> float:
     result = run(row.argv, timeout_s=60, env=os.environ)
     if result.exit_code not in row.codes:
         raise SystemExit(f"{row.name}: {result.fault}\n{result.stdout}{result.stderr}")
+    if row.after:
+        run(row.after, timeout_s=60, env=os.environ)
     return result.duration_s
 
 
@@ -111,6 +122,7 @@ def bench_lab(bench: Bench, name: str) -> None:
             Row("pgops health --deep", [*health, "--deep"]),
         ],
     )
+    bench_pause(bench, status, patronictl)
     silent = next(member["name"] for member in status["members"] if "replica" in member["patroni_says"])
     with stopped(_node_pids(status, silent)):
         rows = [
@@ -128,6 +140,26 @@ def bench_lab(bench: Bench, name: str) -> None:
     gone = bench.table("the DCS gone", rows)
     for row in rows:
         bench.limit(row.name, gone[row.name], DCS_GONE_LIMIT_S)
+
+
+def bench_pause(bench: Bench, status: Mapping[str, Any], patronictl: Path) -> None:
+    """`pause`, verified on every member, beside `patronictl pause --wait`; and what the engine's own work costs."""
+    resume = [PGOPS, "-c", status["config"], "resume", "-q"]
+    bench.table(
+        "pause",
+        [
+            Row(
+                "patronictl pause --wait",
+                [str(patronictl), "-c", f"{status['directory']}/n1/patroni.yml", "pause", "--wait"],
+                after=resume,
+            ),
+            Row("pgops pause", [PGOPS, "-c", status["config"], "pause", "-q"], 0.3, after=resume),
+        ],
+    )
+    run_ms, step_ms = measure_engine(status["config"], bench.rounds)
+    print(f"\nthe engine over the bare calls (median of {bench.rounds})")
+    bench.limit("journal and lock, a run", run_ms / 1000, RUN_LIMIT_S)
+    bench.limit("journal and lock, a step", step_ms / 1000, STEP_LIMIT_S)
 
 
 def _pid(status: Mapping[str, Any], program: str) -> int:

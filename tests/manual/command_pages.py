@@ -11,7 +11,7 @@ from click_man.man import ManPage
 from manual import roff
 from manual.main_page import main_sections
 from pgops import __version__, plugins
-from pgops.cli.root import root
+from pgops.cli.root import OWN, root
 from pgops_health.checks import CHECKS
 from pgops_lab.incidents import INCIDENTS
 
@@ -47,7 +47,7 @@ def _subcommands(ctx: click.Context) -> list[tuple[str, click.Command]]:
 def _own_commands() -> list[str]:
     """The suite's own: a stranger's plugin that is installed here brings its own pages."""
     own = [found.plugin for found in plugins.discover() if found.plugin and found.origin == "pgops"]
-    return sorted(["plugins", *(command.name for plugin in own for command in plugin.commands)])
+    return sorted([*(each.name for each in OWN), *(command.name for plugin in own for command in plugin.commands)])
 
 
 def _page_name(ctx: click.Context) -> str:

@@ -33,6 +33,11 @@ _FILES = (
         "file nor a directory above it may be writable by others.",
     ),
     (
+        "/var/lib/pgops/runs, ~/.local/state/pgops/runs",
+        "Journals of runs that acted: of root, and of any other user (under XDG_STATE_HOME where that is set). Owner-only; a "
+        "place that others could have a hand in is refused.",
+    ),
+    (
         "/var/lib/pgops-lab, ~/.local/share/pgops/lab",
         "Practice clusters of `pgops lab`: of root, and of any other user.",
     ),
@@ -41,6 +46,8 @@ _FILES = (
 _ENVIRONMENT = (
     ("PGOPS_CONFIG", "The configuration, where -c/--config is not given."),
     ("PGOPS_PLUGIN_DIR", f"Plugins of one file are read from here instead of {SITE_DIRECTORY}."),
+    ("PGOPS_STATE_DIR", "Where journals of runs are kept, in a directory runs below it."),
+    ("SUDO_USER", "Who ran pgops, where it runs as root by sudo; it stands in journals, records and logs."),
     ("PGOPS_LAB_HOME", "Where `pgops lab` keeps its clusters."),
     ("PGOPS_DEBUG", "Any value: a bug of pgops shows its traceback, which may hold configured values."),
     (
@@ -59,6 +66,12 @@ _EXAMPLES = (
         "sudo -u postgres pgops -c /etc/patroni/config.yml health",
     ),
     ("A look within a fraction of a second, repeated:", "pgops health --quick --watch 2"),
+    (
+        "Before work on a node, with the plan first; and after it:",
+        'pgops pause --reason "kernel update" --expires 2h --dry-run\npgops pause --reason "kernel update" --expires 2h\n'
+        "pgops resume",
+    ),
+    ("A run that broke off:", "pgops runs list\npgops runs continue 20261123-0412-k7f3m2"),
     ("After an incident: do members that look well really hold the same WAL?", "pgops health --deep"),
     ("As a check of Nagios or Icinga:", "pgops -c /etc/pgops/pgops.yml health --cluster demo -f nagios"),
     (

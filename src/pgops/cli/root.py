@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-_OWN = (
+OWN = (
     Command("plugins", "pgops.cli.plugins_command:plugins_group", "Which plugins there are, and which are broken."),
     Command("apply", "pgops.cli.apply_command:apply", "Run a plan that was saved, if it still fits the cluster."),
     Command(
         "runs", "pgops.cli.runs_command:runs_group", "The runs of pgops: see them, continue or abort an unfinished one."
     ),
 )
+"""The commands of pgops itself, beside those of plugins."""
 
 
 class PluginGroup(click.Group):
@@ -30,7 +31,7 @@ class PluginGroup(click.Group):
 
     def specs(self) -> dict[str, Command]:
         """The commands that plugins give, by name, and those of pgops itself."""
-        return {c.name: c for c in (*_OWN, *(c for plugin in plugins.usable() for c in plugin.commands))}
+        return {c.name: c for c in (*OWN, *(c for plugin in plugins.usable() for c in plugin.commands))}
 
     def broken(self) -> dict[str, plugins.Found]:
         """The plugins that could not be used, by name."""

@@ -47,7 +47,7 @@ def bash_tab(*words: str) -> list[str]:
     ("words", "expected"),
     [
         (("pgops", "he"), ["health"]),
-        (("pgops", ""), ["health", "lab", "plugins"]),
+        (("pgops", ""), ["apply", "health", "lab", "node", "pause", "plugins", "resume", "runs"]),
         (("pgops", "xyzzy"), []),
         (("pgops", "plugins", ""), ["list"]),
         (("pgops", "health", "--qu"), ["--quick"]),
