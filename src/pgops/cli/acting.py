@@ -143,6 +143,7 @@ def act(ctx: click.Context, name: str, params: Params, choices: Choices) -> int:
             return show(plan, choices)
         operation.refuse_blocked(plan)
         operation.refuse_unfinished(plan)
+        tell_notes(plan, choices)
         ask_for(plan, choices)
         outcome = operation.run_plan(
             procedure,
@@ -183,6 +184,16 @@ def save_plan(path: str, document: str) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise Refused("the plan cannot be saved", where=path, why=error.strerror, next_step="name a new file") from None
+
+
+def tell_notes(plan: Plan, choices: Choices) -> None:
+    """Say what else is under way in the cluster, such as a backup, before something is done there."""
+    from pgops.cli.plan_text import notes
+    from pgops.render.text import printable
+
+    if not choices.quiet and not plan.is_empty:
+        for note in notes(plan):
+            click.echo(printable(f"pgops: note: {note}"), err=True)
 
 
 def ask_for(plan: Plan, choices: Choices) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pgops.cli.acting import Choices, ask_for, find_procedure, running_options, show, tell_outcome
+from pgops.cli.acting import Choices, ask_for, find_procedure, running_options, show, tell_notes, tell_outcome
 from pgops.errors import ExitCode, PgopsError, Refused
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def apply(ctx: click.Context, file: str, choices: Choices) -> int:
         if choices.dry_run:
             return show(plan, choices)
         refuse_different(document, plan, file)
+        tell_notes(plan, choices)
         ask_for(plan, choices)
         outcome = operation.run_plan(
             procedure,

@@ -75,5 +75,11 @@ def ask(plan: Plan, person: Person, *, yes: bool, confirm: str | None) -> None:
         )
         if said != plan.cluster:
             raise Refused(f"declined: that is not the name of the cluster {plan.cluster}", why="nothing was done")
-    elif plan.risk is Risk.INTERRUPT and not yes and not person.agrees(f"{plan.goal[:1].upper()}{plan.goal[1:]}?"):
+    elif plan.risk is Risk.INTERRUPT and not yes and not person.agrees(_question(plan)):
         raise Refused("declined", why="nothing was done")
+
+
+def _question(plan: Plan) -> str:
+    """The goal, and what it brings about that somebody should agree to."""
+    told = [step.interrupts for step in plan.steps if step.actions and step.risk is plan.risk and step.interrupts]
+    return " ".join([f"{plan.goal[:1].upper()}{plan.goal[1:]}?", *(f"({text})" for text in told)])

@@ -7,6 +7,10 @@ import click
 from pgops.cli.acting import Choices, running_options
 from pgops.cli.context import config_option
 
+_FORM = click.option(
+    "-f", "--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print."
+)
+
 
 @click.group("runs")
 def runs_group() -> None:
@@ -15,23 +19,26 @@ def runs_group() -> None:
 
 @runs_group.command("list")
 @click.option("--cluster", metavar="NAME", help="Only this cluster.")
+@_FORM
 @config_option
 @click.pass_context
-def list_runs(ctx: click.Context, cluster: str | None) -> int:
+def list_runs(ctx: click.Context, cluster: str | None, form: str) -> int:
     """List the unfinished run of each cluster, and the runs whose journal lies on this machine, newest first."""
     from pgops.cli import runs_view
 
-    return runs_view.list_runs(ctx, cluster)
+    return runs_view.list_runs(ctx, cluster, form)
 
 
 @runs_group.command("show")
 @click.argument("run_id", metavar="ID")
-@click.option("-f", "--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print.")
-def show_run(run_id: str, form: str) -> int:
+@_FORM
+@config_option
+@click.pass_context
+def show_run(ctx: click.Context, run_id: str, form: str) -> int:
     """Show the journal of a run: who, when, each step, each effect, and how it ended."""
     from pgops.cli import runs_view
 
-    return runs_view.show_run(run_id, form)
+    return runs_view.show_run(ctx, run_id, form)
 
 
 @runs_group.command("continue")

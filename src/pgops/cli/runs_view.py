@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 
 import click
@@ -11,18 +12,20 @@ import click
 from pgops.cli.context import config_path
 from pgops.config.loader import load
 from pgops.config.model import ClusterConfig
-from pgops.engine.journal import Entry, list_journals, read_journal, remove_journal
+from pgops.engine.journal import Entry, list_journals, prune_journals, read_journal
 from pgops.engine.state import open_runs_directory, runs_directory
 from pgops.errors import ExitCode, PgopsError, Refused
 from pgops.observe.gather import observe
-from pgops.observe.snapshot import DcsKeys, Snapshot
-from pgops.readings import Known, reason
+from pgops.observe.snapshot import DcsKeys, RunRecord, Snapshot
+from pgops.readings import Known, known, reason
 from pgops.render.table import render_table
 from pgops.render.text import printable
 from pgops.render.units import format_time
 
+_COLUMNS = ("run", "cluster", "what", "state", "by", "since")
 
-def list_runs(ctx: click.Context, cluster: str | None) -> int:
+
+def list_runs(ctx: click.Context, cluster: str | None, form: str) -> int:
     """Print the table; exit 5 when a DCS that was asked gave no answer."""
     config = load(config_path(ctx))
     clusters = [item for item in config.clusters if cluster in (None, item.name)]
@@ -32,9 +35,10 @@ def list_runs(ctx: click.Context, cluster: str | None) -> int:
     rows = [row for item, snapshot in seen for row in _unfinished(item, snapshot)]
     known_ids = {row[0] for row in rows}
     rows += [row for row in _journals({item.name for item in clusters}) if row[0] not in known_ids]
-    if rows:
-        headers = ["run", "cluster", "what", "state", "by", "since"]
-        click.echo(render_table(headers, [[printable(cell) for cell in row] for row in rows]))
+    if form == "json":
+        click.echo(json.dumps([dict(zip(_COLUMNS, row, strict=True)) for row in rows], indent=2))
+    elif rows:
+        click.echo(render_table(_COLUMNS, [[printable(cell) for cell in row] for row in rows]))
     else:
         click.echo("no runs")
     silent = [(item, snapshot) for item, snapshot in seen if not isinstance(snapshot.keys, Known)]
@@ -85,19 +89,39 @@ def _state(entries: Sequence[Entry]) -> str:
     return "stopped here" if last.what == "stopped" else "broke off here"
 
 
-def show_run(run_id: str, form: str) -> int:
-    """Print a journal."""
+def show_run(ctx: click.Context, run_id: str, form: str) -> int:
+    """Print a journal; of a run that another machine began, what the DCS knows of it."""
     directory = open_runs_directory()
-    entries = read_journal(directory, run_id)
+    try:
+        entries = read_journal(directory, run_id)
+    except Refused as refusal:
+        record = _find_record(ctx, run_id)
+        if record is None:
+            raise refusal from None
+        told = {item.name: getattr(record, item.name) for item in fields(record)} | {"since": format_time(record.since)}
+        if form == "json":
+            click.echo(json.dumps(told, indent=2))
+        else:
+            click.echo(printable(f"no journal of it lies here ({refusal.what}); this is what the DCS knows"), err=True)
+            click.echo("".join(f"{name:12} {printable(str(value))}\n" for name, value in told.items()), nl=False)
+        return ExitCode.DONE
     if form == "json":
         click.echo(json.dumps([dict(entry.content) for entry in entries], indent=2))
         return ExitCode.DONE
     for entry in entries:
-        click.echo(printable(f"{format_time(entry.moment)}  {_describe(entry)}"))
+        click.echo(printable(f"{format_time(entry.moment)}  {_tell(entry)}"))
     return ExitCode.DONE
 
 
-def _describe(entry: Entry) -> str:
+def _find_record(ctx: click.Context, run_id: str) -> RunRecord | None:
+    for cluster in load(config_path(ctx)).clusters:
+        keys = known(observe(cluster, frozenset()).keys)
+        if keys is not None and keys.run_record is not None and keys.run_record.id == run_id:
+            return keys.run_record
+    return None
+
+
+def _tell(entry: Entry) -> str:
     content = entry.content
     if entry.what == "run":
         header = content["header"]
@@ -117,17 +141,8 @@ def prune_runs(days: int) -> int:
     if not runs_directory().is_dir():
         click.echo("no journals")
         return ExitCode.DONE
-    directory = open_runs_directory()
-    oldest = datetime.now(timezone.utc) - timedelta(days=days)
-    removed = 0
-    for run_id in list_journals(directory):
-        try:
-            entries = read_journal(directory, run_id)
-        except PgopsError as error:
-            click.echo(f"pgops: {run_id} is kept: {error}", err=True)
-            continue
-        if entries and entries[-1].what == "ended" and entries[-1].moment < oldest:
-            remove_journal(directory, run_id)
-            removed += 1
+    removed, kept = prune_journals(open_runs_directory(), datetime.now(timezone.utc) - timedelta(days=days))
+    for error in kept:
+        click.echo(printable(f"pgops: kept: {error}"), err=True)
     click.echo(f"{removed} journals removed")
     return ExitCode.DONE

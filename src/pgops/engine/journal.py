@@ -108,9 +108,23 @@ def list_journals(directory: Path) -> list[str]:
     return sorted((path.name.removesuffix(SUFFIX) for path in directory.glob(f"*{SUFFIX}")), reverse=True)
 
 
-def remove_journal(directory: Path, run_id: str) -> None:
-    """Remove a run's journal."""
-    _path(directory, run_id).unlink(missing_ok=True)
+def prune_journals(directory: Path, oldest: datetime) -> tuple[int, list[PgopsError]]:
+    """Remove the journals of runs that ended before `oldest`: how many, and why others that cannot be read were kept."""
+    removed = 0
+    kept: list[PgopsError] = []
+    for run_id in list_journals(directory):
+        path = _path(directory, run_id)
+        try:
+            if path.lstat().st_mtime >= oldest.timestamp():
+                continue
+            entries = read_journal(directory, run_id)
+        except (OSError, PgopsError) as error:
+            kept.append(error if isinstance(error, PgopsError) else Refused(str(error.strerror), where=str(path)))
+            continue
+        if entries and entries[-1].what == "ended" and entries[-1].moment < oldest:
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed, kept
 
 
 def _path(directory: Path, run_id: str) -> Path:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from pgops.dcs import DcsFault, Delete, Put
 from pgops.engine.audit import log_run
-from pgops.engine.journal import Journal
+from pgops.engine.journal import Journal, prune_journals
 from pgops.engine.lock import Lock
 from pgops.engine.operator import name_operator
 from pgops.engine.outcome import Outcome
@@ -21,6 +22,9 @@ from pgops.observe.snapshot import RunRecord
 from pgops.plan.actions import Action, ChangeKeys, render_action
 from pgops.plan.plan import Plan
 from pgops.plan.step import Pinned
+
+_KEPT = timedelta(days=366)
+"""Journals of runs that ended longer ago are removed at the end of a run; `pgops runs prune` removes younger ones."""
 
 
 class RunLog:
@@ -159,6 +163,8 @@ class RunLog:
                 effects=outcome.effects,
             )
         self._journal.close()
+        with contextlib.suppress(PgopsError, OSError):
+            prune_journals(self._journal.path.parent, datetime.now(timezone.utc) - _KEPT)
         self._journal = None
         self._audit(f"run {self.run_id} {what}, exit {int(outcome.code)}: {outcome.sentence}", what)
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +26,8 @@ from pgops.plan.step import Params, Pinned
 
 HEADER_LIMIT_BYTES = 1_000_000
 """etcd takes requests of up to 1.5 MiB; source: etcd docs, system limits."""
+
+_UNPACKED_LIMIT_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -69,31 +73,42 @@ def header_document(plan: Plan) -> dict[str, Any]:
 
 
 def header_value(plan: Plan) -> str:
-    """The header as the DCS holds it. Raises `Refused` when it is larger than a DCS takes."""
-    value = documents.canonical(header_document(plan))
+    """The header as the DCS holds it, compressed: a snapshot may name thousands of WAL segments.
+
+    Raises `Refused` when it is larger than a DCS takes.
+    """
+    packed = b64encode(zlib.compress(documents.canonical(header_document(plan)).encode("ascii"))).decode("ascii")
+    value = documents.canonical({"schema": documents.SCHEMA, "zlib": packed})
     if len(value) > HEADER_LIMIT_BYTES:
         raise Refused("what this run would have to remember is too large for the DCS", why=f"{len(value)} bytes")
     return value
 
 
-def parse_header(document: object, cluster: ClusterConfig) -> Header:
-    """The header of a run. Raises `RecordFault`."""
+def parse_header(value: str, cluster: ClusterConfig) -> Header:
+    """The header of a run, as the DCS holds it. Raises `RecordFault`."""
     try:
-        top: Mapping[str, Any] = as_mapping(document, "the header")
-        if top["schema"] > documents.SCHEMA:
-            raise RecordFault(
-                "the run was begun by a newer pgops",
-                why=f"its schema is {top['schema']}, this one knows {documents.SCHEMA}",
-                next_step="continue it with the pgops that began it",
-            )
+        outer = as_mapping(parse_json(value.encode()), "the header")
+        _refuse_newer(outer["schema"])
+        text = zlib.decompressobj().decompress(b64decode(outer["zlib"], validate=True), _UNPACKED_LIMIT_BYTES)
+        top: Mapping[str, Any] = as_mapping(parse_json(text), "the header")
+        _refuse_newer(top["schema"])
         pinned = documents.from_document(top["pinned"], cluster)
         first = documents.from_document(top["first"], cluster)
         fits = isinstance(pinned, Pinned) and isinstance(first, Snapshot) and top["prefix"] == cluster.prefix
-    except (ShapeFault, KeyError, TypeError, documents.DocumentFault) as fault:
+    except (ShapeFault, KeyError, TypeError, ValueError, zlib.error) as fault:
         raise RecordFault("the record of the run cannot be read", why=str(fault)) from None
     if not fits:
         raise RecordFault("the record of the run is of another cluster, or not what pgops wrote")
     return Header(top["procedure"], top["params"], pinned, first, top["digest"], top["goal"])
+
+
+def _refuse_newer(schema: int) -> None:
+    if schema > documents.SCHEMA:
+        raise RecordFault(
+            "the run was begun by a newer pgops",
+            why=f"its schema is {schema}, this one knows {documents.SCHEMA}",
+            next_step="continue it with the pgops that began it",
+        )
 
 
 def find_run_key(dcs: Dcs, cluster: ClusterConfig) -> DcsKey | None:
@@ -115,7 +130,6 @@ def load_unfinished(dcs: Dcs, cluster: ClusterConfig, run_id: str) -> Unfinished
         )
     try:
         record = parse_run(parse_json(run.value.encode()))
-        document = parse_json(header.value.encode()) if header is not None else None
     except (ShapeFault, ValueError) as fault:
         raise RecordFault(
             "the record of the unfinished run cannot be read",
@@ -134,4 +148,4 @@ def load_unfinished(dcs: Dcs, cluster: ClusterConfig, run_id: str) -> Unfinished
             where=keys.header,
             next_step=f"pgops runs abort {run_id} --forget, once you know how far it came",
         )
-    return Unfinished(record, run.revision, parse_header(document, cluster))
+    return Unfinished(record, run.revision, parse_header(header.value, cluster))
