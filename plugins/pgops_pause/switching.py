@@ -79,8 +79,8 @@ def acknowledgement(*, on: bool, without: frozenset[str] = frozenset()) -> Step:
         if silent:
             names = "; ".join(f"{node.name} does not acknowledge: {reason(node.rest)}" for node in silent)
             return unproven(
-                f"{said} of {len(members)} members acknowledge the {word}; {names}; the key is set, and it counts once "
-                "that Patroni reads it",
+                f"{said} of {len(members)} members acknowledge the {word}; {names}; the configuration is "
+                "changed, and counts there once that Patroni reads it",
                 "pgops health --check patroni",
             )
         return satisfied(f"all {len(members)} members acknowledge the {word}")

@@ -37,6 +37,8 @@ def _gifts(found: plugins.Found) -> str:
         parts.append("commands: " + ", ".join(command.name for command in plugin.commands))
     if plugin.checks is not None:
         parts.append(_count_checks(plugin.checks))
+    if plugin.procedures:
+        parts.append("procedures: " + ", ".join(sorted(plugin.procedures)))
     if plugin.dcs_drivers:
         parts.append("DCS drivers: " + ", ".join(sorted(plugin.dcs_drivers)))
     if plugin.service_managers:

@@ -11,7 +11,7 @@ from typing import Any
 from pgops.dcs import DcsFault, Delete, Put
 from pgops.engine.audit import log_run
 from pgops.engine.journal import Journal, prune_journals
-from pgops.engine.lock import Lock
+from pgops.engine.lock import Lock, LockLost
 from pgops.engine.operator import name_operator
 from pgops.engine.outcome import Outcome
 from pgops.engine.record import header_document, header_value
@@ -113,6 +113,8 @@ class RunLog:
         if lock is not None:
             try:
                 lock.release((Delete(lock.keys.run), Delete(lock.keys.header)) if self.is_open else ())
+            except LockLost:
+                lock.abandon()
             except (DcsFault, PgopsError) as error:
                 lock.abandon()
                 fault = f"the run's record could not be removed from the DCS: {error}" if self.is_open else None

@@ -20,7 +20,7 @@ from pgops.errors import ExitCode, PgopsError, Refused, Unreachable
 from pgops.observe.fields import ShapeFault
 from pgops.observe.records import parse_lock
 from pgops.observe.snapshot import LockRecord
-from pgops.plan.plan import Plan, derive_plan, parts_of
+from pgops.plan.plan import Plan, derive_plan, flatten, parts_of
 from pgops.plan.step import Params, Pinned, Procedure
 from pgops.readings import Known, known
 
@@ -163,8 +163,10 @@ def _derive_back(procedure: Procedure, found: Unfinished, world: Eyes) -> Plan:
             f"there is no way back from: {header.goal}",
             next_step=f"pgops runs continue {found.record.id}; or pgops runs abort {found.record.id} --forget",
         )
-    hosts = procedure.hosts(header.params) if procedure.hosts else None
-    now = world.observe(procedure.views, hosts)
+    steps = flatten(parts_of(procedure, header.params, header.pinned, header.first, back_from=header.first))
+    views = frozenset().union(*(step.views for step in steps))
+    everywhere = any(step.hosts is None for step in steps)
+    now = world.observe(views, None if everywhere else frozenset().union(*(step.hosts or () for step in steps)))
     if not isinstance(now.keys, Known):
         raise Unreachable("the DCS gave no answer, so no plan can be made", why=getattr(now.keys, "reason", ""))
     return derive_plan(procedure, header.params, header.pinned, now, back_from=header.first)

@@ -17,7 +17,7 @@ from pgops.hosts.host import Host
 from pgops.observe.gather import observe
 from pgops.observe.snapshot import Node, Snapshot, View
 from pgops.plan.actions import Action, CallRest, ChangeKeys, RunSql
-from pgops.readings import Known
+from pgops.readings import Known, Unknown
 from pgops.render.text import printable
 
 
@@ -28,10 +28,15 @@ class RealEyes:
         self.cluster = cluster
         self._warnings = warnings
         self._dcs = dcs
+        self._silent: frozenset[str] = frozenset()
 
     def observe(self, views: frozenset[View], hosts: frozenset[str] | None) -> Snapshot:
         """See `pgops.engine.world.World`."""
-        return observe(self.cluster, views, self._warnings, dcs=self._dcs, hosts=hosts)
+        seen = observe(self.cluster, views, self._warnings, dcs=self._dcs, hosts=hosts, silent=self._silent)
+        if View.REST in views:
+            # A member that was given its full time once, and let it pass, must not cost it at every look.
+            self._silent = frozenset(node.name for node in seen.nodes if isinstance(node.rest, Unknown))
+        return seen
 
     def close(self) -> None:
         """Close the connections."""

@@ -78,7 +78,7 @@ class Run:
         self._wish = wish
         self._earlier = earlier
         self._moved: frozenset[str] = frozenset()
-        self._unproven: list[str] = []
+        self._unproven: list[Verdict] = []
         self._effects = 0
         self._maybe = earlier is not None
         """Whether something was done, or may have been."""
@@ -155,7 +155,7 @@ class Run:
             return _Failure(sentence, ExitCode.FAILED, verdict.reason)
         shown = "unproven" if verdict.standing is Standing.UNPROVEN else "done"
         if shown == "unproven":
-            self._unproven.append(verdict.reason)
+            self._unproven.append(verdict)
         self._log.note("done", step=step.id, reason=verdict.reason)
         self._tell(number, planned, shown, verdict.reason)
         return None
@@ -271,7 +271,9 @@ class Run:
             sentence, code = f"done as far as can be seen: {self._plan.goal}", ExitCode.OUTCOME_UNKNOWN
         else:
             sentence, code = f"done: {self._plan.goal}", ExitCode.DONE
-        outcome = Outcome(code, sentence, self._effects, run_id, unproven=tuple(self._unproven))
+        told = tuple(verdict.reason for verdict in self._unproven)
+        next_step = next((verdict.next_step for verdict in self._unproven if verdict.next_step), None)
+        outcome = Outcome(code, sentence, self._effects, run_id, next_step=next_step, unproven=told)
         note = self._log.end(self._lock, outcome)
         return replace(outcome, why=note) if note else outcome
 
@@ -279,8 +281,8 @@ class Run:
         """Stop here: with nothing done the run is forgotten, else its record stays and blocks until it is gone on with."""
         if not self._maybe:
             outcome = Outcome(code, f"{sentence}; nothing was done", 0, None, why, next_step)
-            self._log.end(self._lock, outcome)
-            raise Ended(outcome)
+            note = self._log.end(self._lock, outcome)
+            raise Ended(replace(outcome, why="\n".join(text for text in (why, note) if text)) if note else outcome)
         run_id = self._log.run_id
         unknown = code is ExitCode.OUTCOME_UNKNOWN
         on = f"pgops runs continue {run_id}, or pgops runs abort {run_id}"

@@ -29,11 +29,13 @@ def observe(
     *,
     dcs: Dcs | None = None,
     hosts: frozenset[str] | None = None,
+    silent: frozenset[str] = frozenset(),
 ) -> Snapshot:
     """Read these views of the cluster. Never raises for what could not be read: that is unknown, with its reason.
 
     `dcs` is a connection that is open already; without one a process of its own asks. `hosts` names the hosts to log in
-    to for the views that need it; None: every one.
+    to for the views that need it; None: every one. `silent` names members whose REST API gave no answer in time before:
+    they are asked again, but not waited for as long.
     """
     taken_at = datetime.now(timezone.utc)
     started = time.monotonic()
@@ -57,7 +59,11 @@ def observe(
     )
     probes = {
         host.name: MemberProbe(
-            cluster, host, views if hosts is None or host.name in hosts else views - _ON_HOSTS, client
+            cluster,
+            host,
+            views if hosts is None or host.name in hosts else views - _ON_HOSTS,
+            client,
+            silent=host.name in silent,
         )
         for host in cluster.hosts
     }
@@ -74,7 +80,9 @@ def observe(
         keys = health = Unknown(f"a bug in the driver for {cluster.dcs.kind.value}: {error}")
     for member in keys.value.members if isinstance(keys, Known) else ():
         if member.name not in probes:
-            probes[member.name] = MemberProbe(cluster, _unconfigured(member), views, client, configured=False)
+            probes[member.name] = MemberProbe(
+                cluster, _unconfigured(member), views, client, configured=False, silent=member.name in silent
+            )
         probes[member.name].start_network(member)
     for probe in probes.values():
         probe.start_by_host()

@@ -31,6 +31,9 @@ T = TypeVar("T")
 REST_PORT = 8008
 """Patroni's usual port. Source: Patroni docs, yaml_configuration.rst, restapi.listen."""
 
+SILENT_ANSWER_S = 0.4
+"""How long a member that gave no answer before is waited for, in seconds: one that came back answers in a tenth of it."""
+
 NO_HOST = Skipped("no host is configured for this member")
 
 
@@ -45,11 +48,13 @@ class MemberProbe:
         client: HttpClient,
         *,
         configured: bool = True,
+        silent: bool = False,
     ) -> None:
         self._cluster = cluster
         self._config = config
         self._views = views
         self._client = client
+        self._answer_s = min(SILENT_ANSWER_S, cluster.timeouts.answer_s) if silent else None
         self._session: SqlSession | None = None
         self._network_started = threading.Event()
         self._tasks: dict[str, Task[Reading[object]]] = {}
@@ -83,9 +88,9 @@ class MemberProbe:
         rest_url = self._config.rest_url or _rest_url(member)
         if rest_url and View.REST in self._views and "rest" not in self._tasks:
             self._node = replace(self._node, rest_url=rest_url)
-            self._start("rest", lambda: read_status(self._client, rest_url))
-            self._start("primary_code", lambda: read_code(self._client, rest_url, "primary"))
-            self._start("liveness_code", lambda: read_code(self._client, rest_url, "liveness"))
+            self._start("rest", lambda: read_status(self._client, rest_url, self._answer_s))
+            self._start("primary_code", lambda: read_code(self._client, rest_url, "primary", self._answer_s))
+            self._start("liveness_code", lambda: read_code(self._client, rest_url, "liveness", self._answer_s))
         address = _sql_address(self._config, member)
         if address and View.SQL in self._views and "sql" not in self._tasks:
             self._node = replace(self._node, sql_address=f"{address[0]}:{address[1]}")

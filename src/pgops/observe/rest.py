@@ -61,10 +61,10 @@ def _senders(top: Mapping[str, Any]) -> tuple[tuple[str, str], ...] | None:
     return tuple((text(row, "application_name") or "", text(row, "state") or "") for row in rows)
 
 
-def read_status(client: HttpClient, base_url: str) -> Reading[RestStatus]:
-    """GET /patroni of the member at `base_url`."""
+def read_status(client: HttpClient, base_url: str, answer_s: float | None = None) -> Reading[RestStatus]:
+    """GET /patroni of the member at `base_url`, within `answer_s` seconds; None: within the client's own limit."""
     try:
-        answer = client.get(f"{base_url}/patroni")
+        answer = client.get(f"{base_url}/patroni", answer_s=answer_s)
     except HttpFault as fault:
         return Unknown(f"REST API: {fault}")
     try:
@@ -74,9 +74,9 @@ def read_status(client: HttpClient, base_url: str) -> Reading[RestStatus]:
         return Unknown(f"REST API: {status}{fault}")
 
 
-def read_code(client: HttpClient, base_url: str, endpoint: str) -> Reading[int]:
-    """The HTTP status of GET /`endpoint`."""
+def read_code(client: HttpClient, base_url: str, endpoint: str, answer_s: float | None = None) -> Reading[int]:
+    """The HTTP status of GET /`endpoint`; `answer_s` as for `read_status`."""
     try:
-        return Known(client.get(f"{base_url}/{endpoint}").status)
+        return Known(client.get(f"{base_url}/{endpoint}", answer_s=answer_s).status)
     except HttpFault as fault:
         return Unknown(f"REST API: {fault}")

@@ -123,6 +123,11 @@ def parts_of(
     return procedure.way_back(params, pinned, back_from) if procedure.way_back else ()
 
 
+def flatten(parts: Sequence[Part]) -> tuple[Step, ...]:
+    """Every step in order, the options of a branch one after the other."""
+    return tuple(step for part in parts for step in (part.options if isinstance(part, FirstOf) else (part,)))
+
+
 def derive_step(step: Step, option_of: str | None, first: Snapshot, now: Snapshot) -> PlannedStep:
     """One step as it stands now."""
     verdict = step.check(first, now)
@@ -134,6 +139,9 @@ def derive_step(step: Step, option_of: str | None, first: Snapshot, now: Snapsho
 
 def _fold(parts: Sequence[Part], first: Snapshot) -> tuple[PlannedStep, ...]:
     """Each step judged on what the earlier ones are predicted to leave; after a blocked one nothing is reached."""
+    ids = [step.id for step in flatten(parts)]
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"two steps have one id: {', '.join(sorted(ids))}")
     now = first
     stopped = False
     planned: list[PlannedStep] = []
