@@ -1,0 +1,111 @@
+"""The snapshot of a fake cluster, in the real classes; keys go through the real parser, so that their formats are true."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from pgops.dcs import DcsFault, DcsHealth
+from pgops.observe.facts import WalIdentity
+from pgops.observe.keys import parse_keys, record_prefix
+from pgops.observe.snapshot import ALL, NOT_ASKED, DcsKeys, Node, Snapshot, View
+from pgops.readings import Known, Reading, Skipped, Unknown, known
+from pgops.testing.fake_host import service_states, unit_names
+from pgops.testing.fake_member import (
+    DISKS,
+    REST_PORT,
+    SQL_PORT,
+    FakeMember,
+    control_facts,
+    file_facts,
+    rest_reading,
+    sql_reading,
+)
+
+if TYPE_CHECKING:
+    from pgops.testing.fake_cluster import FakeCluster
+
+EPOCH = datetime(2026, 11, 23, 3, 0, tzinfo=timezone.utc)
+"""When a fake cluster's time begins."""
+
+_ASIDE = {
+    View.REST: ("rest", "primary_code", "liveness_code"),
+    View.SQL: ("sql",),
+    View.HOST: ("control", "files", "disks"),
+    View.SERVICES: ("services",),
+    View.BACKUP: ("stanza",),
+    View.DEEP: ("identity",),
+}
+_ON_HOSTS = frozenset({View.HOST, View.SERVICES, View.BACKUP})
+
+
+def full_snapshot(fake: FakeCluster) -> Snapshot:
+    """Everything that can be seen."""
+    keys, health = _read_dcs(fake)
+    loops = sum(member.loops for member in fake.members.values())
+    return Snapshot(
+        fake.config,
+        EPOCH + timedelta(seconds=loops),
+        ALL,
+        tuple(_node(fake, member, known(keys)) for _, member in sorted(fake.members.items())),
+        keys,
+        health,
+        repository=Known(WalIdentity({}, {})),
+    )
+
+
+def restrict(whole: Snapshot, views: frozenset[View], hosts: frozenset[str] | None) -> Snapshot:
+    """What a look that asks for these views, and logs in to these hosts, would have seen of it."""
+    nodes = []
+    for node in whole.nodes:
+        there = views if hosts is None or node.name in hosts else views - _ON_HOSTS
+        hidden = {name: NOT_ASKED for view, names in _ASIDE.items() if view not in there for name in names}
+        rest_url = node.rest_url if View.REST in there else None
+        sql_address = node.sql_address if View.SQL in there else None
+        shown = replace(node, rest_url=rest_url, sql_address=sql_address)
+        nodes.append(replace(shown, **hidden))  # type: ignore[arg-type] # the fields of Node, by name
+    dcs = whole.dcs if View.DCS in views else NOT_ASKED
+    repository = whole.repository if View.DEEP in views else NOT_ASKED
+    return replace(whole, views=views, nodes=tuple(nodes), dcs=dcs, repository=repository)
+
+
+def _read_dcs(fake: FakeCluster) -> tuple[Reading[DcsKeys], Reading[DcsHealth]]:
+    prefix = fake.config.prefix
+    try:
+        entries, records = fake.dcs.read_prefix(prefix), fake.dcs.read_prefix(record_prefix(prefix))
+        return Known(parse_keys(prefix, entries, records)), Known(fake.dcs.health())
+    except DcsFault as fault:
+        return Unknown(str(fault)), Unknown(str(fault))
+
+
+def _node(fake: FakeCluster, member: FakeMember, keys: DcsKeys | None) -> Node:
+    name = member.name
+    leader = fake.dcs.peek(f"{fake.config.prefix}leader")
+    holder = fake.members.get(leader.value) if leader else None
+    published = next((item for item in keys.members if item.name == name), None) if keys else None
+    rest = rest_reading(member, fake.config.scope, EPOCH, unlocked=leader is None)
+    leads = member.holds_lock and not member.in_recovery and member.postgres == "running"
+    replicas = tuple(item.name for item in fake.members.values() if item.in_recovery and item.postgres == "running")
+    down = None if member.host_up else Unknown(f"ssh: connect to host {name}: no answer in time")
+    host = fake.hosts[name]
+    extra = frozenset(path.rpartition("/")[2] for path in host.files if path.startswith("/var/lib/postgresql/data/"))
+    states = service_states(host, fake.manager, unit_names(fake.config.services, name))
+    made = Node(
+        name=name,
+        configured=True,
+        member=published,
+        sql_address=f"{name}:{SQL_PORT}" if published else None,
+        rest_url=f"http://{name}:{REST_PORT}" if published else None,
+        rest=rest,
+        primary_code=Known(200 if leads else 503) if isinstance(rest, Known) else rest,
+        liveness_code=Known(200) if isinstance(rest, Known) else rest,
+        sql=sql_reading(member, holder, replicas),
+        control=down or Known(control_facts(member)),
+        files=down or Known(file_facts(member, extra)),
+        disks=down or Known(DISKS),
+        services=down or Known(states),
+        stanza=down or Skipped("no pgBackRest stanza is configured"),
+        identity=down or Known(WalIdentity({}, {})),
+    )
+    return replace(made, **fake.facts.get(name, {}))

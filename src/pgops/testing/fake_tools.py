@@ -1,0 +1,83 @@
+"""What runs on a fake host: files, jobs, and the commands of its service manager, behind a fence as on a real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from pgops.engine.world import ActionFault
+from pgops.hosts.host import Identity
+from pgops.plan.actions import Hole, RunCommand, StartJob, Word, WriteFile
+from pgops.testing.fake_cluster import FakeCluster
+from pgops.testing.fake_host import FakeJob, is_held, unit_names
+
+Command = Callable[[FakeCluster, str, tuple[str, ...]], int]
+
+
+def perform_on_fake_host(
+    fake: FakeCluster, action: RunCommand | StartJob | WriteFile, token: int, commands: Mapping[str, Command]
+) -> None:
+    """Perform it. Raises `ActionFault`: `happened` False where the host could not be reached, or refused the token."""
+    host = action.host
+    if host not in fake.hosts:
+        raise ActionFault(f"no host {host} is configured", happened=False)
+    if not fake.members[host].host_up:
+        raise ActionFault(f"{host}: no answer in time", happened=False)
+    argv = () if isinstance(action, WriteFile) else _filled(action.argv)
+    _pass_fence(fake, host, action.identity, token)
+    if isinstance(action, WriteFile):
+        path, content = action.path, action.content
+        fake.change_host(host, lambda item: item.with_file(path, content))
+    elif isinstance(action, StartJob):
+        name = action.name
+        if name not in fake.hosts[host].jobs:
+            job = FakeJob(name, argv)
+            fake.change_host(host, lambda item: replace(item, jobs={**item.jobs, name: job}))
+    else:
+        code = _run(fake, host, argv, commands)
+        if code not in action.accepts:
+            raise ActionFault(f"{host}: {argv[0]}: exit code {code}", answered=True)
+
+
+def _pass_fence(fake: FakeCluster, host: str, identity: Identity, token: int) -> None:
+    seen = fake.hosts[host].tokens.get(identity, 0)
+    if token < seen:
+        raise ActionFault(f"{host}: token {token} is lower than {seen}, another run has taken over", happened=False)
+    fake.change_host(host, lambda item: replace(item, tokens={**item.tokens, identity: token}))
+
+
+def _run(fake: FakeCluster, host: str, argv: tuple[str, ...], commands: Mapping[str, Command]) -> int:
+    """A command of the service manager, by its own values, or one that a test gives; 127: there is none of that name."""
+    manager = fake.manager
+    if argv == manager.reload_argv():
+        fake.change_host(host, lambda item: replace(item, loaded=frozenset(item.files)))
+        return 0
+    for role, unit in unit_names(fake.config.services, host):
+        if argv == manager.assert_argv(unit):
+            paths = [file.path for file in manager.hold_files(unit, "")]
+            return 1 if all(path in fake.hosts[host].files for path in paths) else 0
+        if argv == manager.start_argv(unit):
+            return _start(fake, host, role, unit)
+    command = commands.get(argv[0])
+    return 127 if command is None else command(fake, host, argv)
+
+
+def _start(fake: FakeCluster, host: str, role: str, unit: str) -> int:
+    seen = fake.hosts[host]
+    if is_held(seen, fake.manager, unit):
+        number = seen.starts + 1
+        refused = {**seen.refused, role: f"start {number}"}
+        fake.change_host(host, lambda item: replace(item, refused=refused, starts=number))
+        return 1
+    left = {name: mark for name, mark in seen.refused.items() if name != role}
+    fake.change_host(host, lambda item: replace(item, running=item.running | {role}, refused=left))
+    if role == "patroni" and fake.members[host].patroni == "dead":
+        fake.change(host, patroni="running")
+    return 0
+
+
+def _filled(argv: tuple[Word, ...]) -> tuple[str, ...]:
+    for word in argv:
+        if isinstance(word, Hole):
+            raise ActionFault(f"the value {word.name} is not known yet", happened=False)
+    return tuple(word for word in argv if isinstance(word, str))
