@@ -118,8 +118,11 @@ class Run:
         for offset, (step, item) in enumerate(zip(options, planned, strict=True)):
             number = at + offset
             if earlier is not None and number < earlier.step:
+                self._moved |= step.moves if item.actions else frozenset()
                 continue  # an option that was tried before the process died, and did not reach its goal
             begun = earlier.action if earlier is not None and number == earlier.step else None
+            if begun is not None:
+                self._moved |= step.moves  # what was cut off may have happened
             failure = self._run_step(step, item, number, begun)
             if failure is None:
                 return
@@ -139,13 +142,13 @@ class Run:
             self._log.note("settled", step=step.id, reason=verdict.reason)
         else:
             chosen = self._compare(step, planned, derived.actions, begun)
+            if chosen:
+                self._moved |= step.moves
             for at, action in zip(chosen, derived.actions, strict=True):
                 self._refuse_second(step, action, again=begun == at)
                 failure = self._perform(step, planned, action, number, at, now)
                 if failure is not None:
                     return failure
-            if chosen:
-                self._moved |= step.moves
         if not verdict.passed:
             verdict = self._await(step, planned, number, step.timeout_s)
         if verdict.standing is Standing.BLOCKED:
