@@ -35,7 +35,8 @@ class Case:
     """One procedure in one world. `make_cluster` makes the same world each time.
 
     `set_up` gives a `FakeWorld` what it does not know by itself (commands, SQL, REST paths). `limit_s` bounds each wait of
-    a step, so that a step which never reaches its goal is soon told.
+    a step, so that a step which never reaches its goal is soon told. `not_restored` names records of pgops (`pause`) that
+    the way back need not bring back, since they said nothing any more.
     """
 
     procedure: Procedure
@@ -43,6 +44,7 @@ class Case:
     make_cluster: Callable[[], FakeCluster]
     set_up: Callable[[FakeWorld], None] = field(default=_no_setup)
     limit_s: float = 0.15
+    not_restored: frozenset[str] = frozenset()
 
     @property
     def quick(self) -> Procedure:
@@ -118,10 +120,11 @@ def operator_host() -> Iterator[None]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def fingerprint(fake: FakeCluster) -> dict[str, object]:
-    """What a cluster is like, apart from revisions, leases, turns, and the mark of a refused start."""
+def fingerprint(fake: FakeCluster, *, without: frozenset[str] = frozenset()) -> dict[str, object]:
+    """What a cluster is like, apart from revisions, leases, turns, the mark of a refused start, and these records."""
     top = record_prefix(fake.config.prefix)
-    own = {key: item.value for key, item in fake.dcs.dump().items() if key.startswith(top)}
+    shown = {key[len(top) :]: item.value for key, item in fake.dcs.dump().items() if key.startswith(top)}
+    own = {name: value for name, value in shown.items() if name not in without}
     members = {name: replace(member, loops=0, lease=None) for name, member in fake.members.items()}
     hosts = {
         name: (

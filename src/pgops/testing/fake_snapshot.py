@@ -95,8 +95,8 @@ def _node(fake: FakeCluster, member: FakeMember, keys: DcsKeys | None) -> Node:
         name=name,
         configured=True,
         member=published,
-        sql_address=f"{name}:{SQL_PORT}" if published else None,
-        rest_url=f"http://{name}:{REST_PORT}" if published else None,
+        sql_address=f"{name}:{SQL_PORT}",  # of a member without a key, by its host's own address
+        rest_url=f"http://{name}:{REST_PORT}",
         rest=rest,
         primary_code=Known(200 if leads else 503) if isinstance(rest, Known) else rest,
         liveness_code=Known(200) if isinstance(rest, Known) else rest,
