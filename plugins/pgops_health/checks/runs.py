@@ -26,9 +26,11 @@ def find_runs(snapshot: Snapshot) -> Iterator[Finding]:
             next_step=f"let the role of pgops.yml read the keys under {place}",
         )
         return
-    unreadable = {name: why for name, why in keys.unread_records.items() if name == "run" or name.startswith("lock/")}
+    unreadable = {
+        name: why for name, why in keys.unread_records.items() if name in ("run", "rest") or name.startswith("lock/")
+    }
     for name, why in unreadable.items():
-        what = "a run record" if name == "run" else f"the lock {name.removeprefix('lock/')}"
+        what = f"a {name} record" if "/" not in name else f"the lock {name.removeprefix('lock/')}"
         yield unknown(
             f"{what} is there that this pgops cannot read: {why}",
             next_step=f"change nothing in the cluster until you know what {place}{name} says",
@@ -36,10 +38,17 @@ def find_runs(snapshot: Snapshot) -> Iterator[Finding]:
     run = keys.run_record
     if run is not None:
         yield _judge(snapshot.taken_at, run, keys)
+    rest = keys.rest_record
+    if rest is not None:
+        yield warning(
+            f"{rest.procedure} came to rest at {rest.state}: {rest.text}; {rest.by}@{rest.host} left it so at "
+            f"{format_time(rest.since)}, and nothing else acts on the cluster until it is answered",
+            next_step="one of: " + "; ".join(rest.answers),
+        )
     for lock in keys.locks:
         if run is None or lock.run != run.id:
             yield ok(_describe(lock, snapshot.taken_at))
-    if run is None and not keys.locks and not unreadable:
+    if run is None and rest is None and not keys.locks and not unreadable:
         yield ok("no run is under way, none is unfinished")
 
 

@@ -143,6 +143,7 @@ def act(ctx: click.Context, name: str, params: Params, choices: Choices) -> int:
             return show(plan, choices)
         operation.refuse_blocked(plan)
         operation.refuse_unfinished(plan)
+        operation.refuse_resting(procedure, plan)
         tell_notes(plan, choices)
         ask_for(plan, choices)
         outcome = operation.run_plan(
@@ -222,6 +223,9 @@ def tell_outcome(outcome: Outcome, plan: Plan, choices: Choices) -> int:
         click.echo(_sentence(outcome, plan))
         if outcome.why:
             click.echo(f"pgops: warning: {outcome.why}", err=True)
+    if outcome.rest is not None:  # said with -q as well: somebody must decide
+        click.echo(f"it rests at {outcome.rest.state}: {outcome.rest.text}\n  next, one of:")
+        click.echo("".join(f"    {answer}\n" for answer in outcome.rest.answers), nl=False)
     return ExitCode.DONE
 
 
@@ -239,6 +243,7 @@ def outcome_document(outcome: Outcome, plan: Plan) -> dict[str, Any]:
         "run": outcome.run_id,
         "why": outcome.why,
         "unproven": list(outcome.unproven),
+        "rest": None if outcome.rest is None else {"state": outcome.rest.state, "answers": list(outcome.rest.answers)},
         "next": outcome.next_step,
     }
 

@@ -42,6 +42,8 @@ def notes(plan: Plan) -> list[str]:
         f"{lock.name} is locked now by {lock.by} on {lock.host} ({lock.what}) since {format_time(lock.since)}"
         for lock in keys.locks
     ]
+    if keys.rest_record is not None:
+        told.append(f"{keys.rest_record.procedure} rests at {keys.rest_record.state}: {keys.rest_record.text}")
     if keys.run_record is not None and not any(lock.name == "topology" for lock in keys.locks):
         told.append(f"the unfinished run {keys.run_record.id} blocks this: pgops runs show {keys.run_record.id}")
     return told

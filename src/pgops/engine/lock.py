@@ -45,12 +45,13 @@ class RecordKeys:
     lock: str
     run: str
     header: str
+    rest: str
 
     @classmethod
     def of(cls, prefix: str, lock: str, run_id: str) -> RecordKeys:
         """For the cluster at Patroni's `prefix`."""
         top = record_prefix(prefix)
-        return cls(f"{top}lock/{lock}", f"{top}run", f"{top}runs/{run_id}")
+        return cls(f"{top}lock/{lock}", f"{top}run", f"{top}runs/{run_id}", f"{top}rest")
 
 
 class Lock:

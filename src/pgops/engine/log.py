@@ -17,11 +17,11 @@ from pgops.engine.outcome import Outcome
 from pgops.engine.record import header_document, header_value
 from pgops.engine.state import open_runs_directory
 from pgops.errors import PgopsError
-from pgops.observe.records import run_value
-from pgops.observe.snapshot import RunRecord
+from pgops.observe.records import rest_value, run_value
+from pgops.observe.snapshot import RestRecord, RunRecord
 from pgops.plan.actions import Action, ChangeKeys, render_action
 from pgops.plan.plan import Plan
-from pgops.plan.step import Pinned
+from pgops.plan.step import Pinned, Rest
 
 _KEPT = timedelta(days=366)
 """Journals of runs that ended longer ago are removed at the end of a run; `pgops runs prune` removes younger ones."""
@@ -107,12 +107,22 @@ class RunLog:
         if self._journal is not None:
             self._journal.append(what, **content)
 
-    def end(self, lock: Lock | None, outcome: Outcome) -> str | None:
-        """The run ended and needs no going on: forget its record and free the lock. What went wrong there, or None."""
+    def end(
+        self, lock: Lock | None, outcome: Outcome, rest: Rest | None = None, *, answered: bool = False
+    ) -> str | None:
+        """The run ended and needs no going on: forget its record and free the lock. What went wrong there, or None.
+
+        `rest` is where it leaves the cluster for a person to decide; `answered` says that it went on from such a state.
+        """
         fault = None
         if lock is not None:
+            changes: list[Put | Delete] = [Delete(lock.keys.run), Delete(lock.keys.header)] if self.is_open else []
+            if rest is not None:
+                changes.append(Put(lock.keys.rest, rest_value(self._rest_record(rest))))
+            elif answered:
+                changes.append(Delete(lock.keys.rest))
             try:
-                lock.release((Delete(lock.keys.run), Delete(lock.keys.header)) if self.is_open else ())
+                lock.release(changes)
             except LockLost:
                 lock.abandon()
             except (DcsFault, PgopsError) as error:
@@ -131,6 +141,13 @@ class RunLog:
             except (DcsFault, PgopsError):
                 lock.abandon()
         self._conclude("stopped", outcome)
+
+    def _rest_record(self, rest: Rest) -> RestRecord:
+        now = datetime.now(timezone.utc).replace(microsecond=0)
+        here = self._here
+        return RestRecord(
+            rest.state, rest.text, rest.answers, self._plan.procedure, self.run_id, here.by, here.host, now
+        )
 
     def _open(self) -> Journal:
         if self._journal is None:

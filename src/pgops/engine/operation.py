@@ -70,6 +70,29 @@ def refuse_unfinished(plan: Plan) -> None:
     raise unfinished(DcsKey("run", run_value(keys.run_record), 0))
 
 
+def refuse_resting(procedure: Procedure, plan: Plan) -> None:
+    """Raise `Refused` while the cluster rests where a person must decide, unless this procedure is an answer to that."""
+    keys = known(plan.first.keys)
+    rest = keys.rest_record if keys else None
+    if plan.is_empty or keys is None:
+        return
+    if "rest" in keys.unread_records:
+        raise Refused(
+            f"refused to {plan.goal}",
+            why=f"a state of rest is recorded that cannot be read: {keys.unread_records['rest']}",
+        )
+    if rest is not None and rest.state not in procedure.answers:
+        raise Refused(
+            f"refused to {plan.goal}: {rest.procedure} rests at {rest.state}, and somebody must decide first",
+            why=f"{rest.text}; left so by {rest.by} on {rest.host} at {rest.since.isoformat()}",
+            next_step="one of: " + "; ".join(rest.answers),
+        )
+    if rest is None and procedure.answers:
+        raise Refused(
+            f"refused to {plan.goal}", why=f"the cluster rests at none of: {', '.join(sorted(procedure.answers))}"
+        )
+
+
 def run_plan(
     procedure: Procedure,
     plan: Plan,
@@ -85,6 +108,7 @@ def run_plan(
     """
     refuse_blocked(plan)
     refuse_unfinished(plan)
+    refuse_resting(procedure, plan)
     listener = listener or Silent()
     parts = parts_of(procedure, plan.params, plan.pinned, plan.first)
     log = RunLog(plan, plan.pinned, log_file=log_file)
@@ -138,7 +162,7 @@ def go_on(
     with StopWish() as wish:
         lock = _acquire_again(world, procedure, found, here, wish, f"{'abort' if back else 'continue'}: {plan.goal}")
         listener.begin(plan, plan.pinned.run_id)
-        outcome = Run(procedure, plan, parts, world, lock, log, listener, wish, earlier).go()
+        outcome = Run(procedure, plan, parts, world, lock, log, listener, wish, earlier, back=back).go()
     return _with_warnings(outcome, log)
 
 

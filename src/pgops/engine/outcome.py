@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pgops.errors import ExitCode
 from pgops.plan.plan import Plan, PlannedStep
+from pgops.plan.step import Rest
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Outcome:
     next_step: str | None = None
     unproven: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    rest: Rest | None = None
 
 
 class Listener(Protocol):

@@ -67,6 +67,8 @@ class Run:
         listener: Listener,
         wish: StopWish,
         earlier: Progress | None = None,
+        *,
+        back: bool = False,
     ) -> None:
         self._procedure = procedure
         self._plan = plan
@@ -77,6 +79,7 @@ class Run:
         self._listener = listener
         self._wish = wish
         self._earlier = earlier
+        self._back = back
         self._moved: frozenset[str] = frozenset()
         self._unproven: list[Verdict] = []
         self._effects = 0
@@ -277,7 +280,15 @@ class Run:
         told = tuple(verdict.reason for verdict in self._unproven)
         next_step = next((verdict.next_step for verdict in self._unproven if verdict.next_step), None)
         outcome = Outcome(code, sentence, self._effects, run_id, next_step=next_step, unproven=told)
-        note = self._log.end(self._lock, outcome)
+        rest = (
+            self._procedure.rest(self._plan.params, self._plan.first)
+            if self._procedure.rest and not self._back
+            else None
+        )
+        answered = bool(self._procedure.answers) and not self._back
+        note = self._log.end(self._lock, outcome, rest, answered=answered)
+        if rest is not None and self._lock is not None:
+            outcome = replace(outcome, rest=rest)
         return replace(outcome, why=note) if note else outcome
 
     def _stop(self, sentence: str, code: ExitCode, *, why: str | None = None, next_step: str | None = None) -> NoReturn:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pgops.clients.json_text import parse_json
 from pgops.dcs import DcsKey
 from pgops.observe.fields import ShapeFault, as_list, as_mapping, flag, integer, position, text
-from pgops.observe.records import parse_lock, parse_pause, parse_run
+from pgops.observe.records import parse_lock, parse_pause, parse_rest, parse_run
 from pgops.observe.snapshot import DcsKeys, HistoryEntry, Member, SyncKey
 
 T = TypeVar("T")
@@ -59,6 +59,7 @@ def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str,
 
     pause_record = read_record("pause", parse_pause)
     run_record = read_record("run", parse_run)
+    rest_record = read_record("rest", parse_rest)
     locks = [read_record(name, partial(parse_lock, name[5:])) for name in own if name.startswith("lock/")]
     return DcsKeys(
         leader=leader.value if leader else None,
@@ -72,6 +73,7 @@ def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str,
         failover=read("failover", lambda value: as_mapping(value, "failover"), None),
         failsafe=read("failsafe", lambda value: as_mapping(value, "failsafe"), None),
         pause_record=pause_record,
+        rest_record=rest_record,
         faults=tuple(faults),
         revisions={key: entry.revision for key, entry in (*entries.items(), *records.items())},
         run_record=run_record,

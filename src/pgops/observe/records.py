@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pgops.observe.fields import TEXT_LIMIT, ShapeFault, as_mapping, flag, integer, iso_moment, text
-from pgops.observe.snapshot import LockRecord, PauseRecord, RunRecord
+from pgops.observe.fields import TEXT_LIMIT, ShapeFault, as_list, as_mapping, flag, integer, iso_moment, text
+from pgops.observe.snapshot import LockRecord, PauseRecord, RestRecord, RunRecord
 
 RECORD_SCHEMA = 1
 
@@ -83,6 +83,38 @@ def parse_hold(value: object) -> HoldRecord:
     return HoldRecord(owner=_text(top, "owner"), reason=_text(top, "reason"), since=_moment(top, "since"))
 
 
+def parse_rest(value: object) -> RestRecord:
+    """The value under `rest`. Raises `ShapeFault`."""
+    top = _known_schema(value)
+    answers = as_list(top.get("answers"), "answers")
+    if not all(isinstance(answer, str) for answer in answers):
+        raise ShapeFault("answers are not texts")
+    return RestRecord(
+        state=_text(top, "state"),
+        text=_text(top, "text"),
+        answers=tuple(answers),
+        procedure=_text(top, "procedure"),
+        run=_run_id(top, "run"),
+        by=_text(top, "by"),
+        host=_text(top, "host"),
+        since=_moment(top, "since"),
+    )
+
+
+def rest_value(record: RestRecord) -> str:
+    """What is written under `rest`."""
+    return _document(
+        state=record.state,
+        text=record.text,
+        answers=list(record.answers),
+        procedure=record.procedure,
+        run=record.run,
+        by=record.by,
+        host=record.host,
+        since=record.since.isoformat(),
+    )
+
+
 def pause_value(record: PauseRecord) -> str:
     """What is written under `pause`."""
     expires = record.expires.isoformat() if record.expires else None
@@ -129,7 +161,7 @@ def hold_value(record: HoldRecord) -> str:
     return _document(owner=record.owner, reason=record.reason, since=record.since.isoformat())
 
 
-def _document(**fields: str | int | bool | None) -> str:
+def _document(**fields: str | int | bool | list[str] | None) -> str:
     """Canonical JSON: sorted, without spaces, ASCII. A text is cut where the reader would refuse it as too long."""
     import json
 

@@ -133,6 +133,24 @@ class LockRecord:
 
 
 @dataclass(frozen=True)
+class RestRecord:
+    """Where a procedure came to rest, since a person must decide how it goes on. The cluster may stay so.
+
+    `state` names it for the procedures that answer; `text` says how things stand, and `answers` are the commands to choose
+    from. `run` is the run that left it, by `by` on `host`; `since` is aware.
+    """
+
+    state: str
+    text: str
+    answers: tuple[str, ...]
+    procedure: str
+    run: str
+    by: str
+    host: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class DcsKeys:
     """Patroni's keys of one scope and pgops's own records. None: the key is absent.
 
@@ -157,6 +175,7 @@ class DcsKeys:
     """Every key's mod_revision by full name, Patroni's and pgops's own alike. An absent key has none."""
     run_record: RunRecord | None = None
     locks: tuple[LockRecord, ...] = ()
+    rest_record: RestRecord | None = None
     unread_records: Mapping[str, str] = field(default_factory=dict)
     """Records that are there but cannot be read, by name (`run`, `lock/topology`, `pause`), with the reason."""
 

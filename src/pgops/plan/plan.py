@@ -95,7 +95,7 @@ def derive_plan(
     cluster = first.cluster
     steps = _fold(parts_of(procedure, params, pinned, first, back_from=back_from), first)
     symbolic = _fold(parts_of(procedure, params, SYMBOLIC, first, back_from=back_from), first)
-    premises = read_premises(procedure.premises, first)
+    premises = read_premises((*procedure.premises, "rest"), first)
     goal = procedure.goal(params, cluster.name)
     if back_from is not None:
         goal = f"undo: {goal}"

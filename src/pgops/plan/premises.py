@@ -17,6 +17,7 @@ _WORDS = {
     "timeline": "the timeline",
     "system_identifier": "the system identifier",
     "members": "the members",
+    "rest": "the state of rest",
 }
 
 
@@ -48,19 +49,26 @@ def is_blind(planned: Premises, now: Premises, moved: frozenset[str]) -> bool:
 
 
 def _value(name: str, seen: Snapshot, keys: DcsKeys) -> str:
-    if name == "leader":
-        return keys.leader or ""
-    if name == "system_identifier":
-        return keys.initialize or ""
-    if name == "members":
-        return " ".join(sorted(member.name for member in keys.members))
-    if name == "timeline":
-        leader = seen.node(keys.leader)
-        rest = leader.rest if leader else None
-        if isinstance(rest, Known) and rest.value.timeline is not None:
-            return str(rest.value.timeline)
-        member = leader.member if leader else None
-        return str(member.timeline) if member and member.timeline is not None else UNKNOWN
     if name.startswith("key:"):
         return str(keys.revisions.get(f"{seen.cluster.prefix}{name.removeprefix('key:')}", 0))
-    raise ValueError(f"no premise is named {name}")
+    if name == "timeline":
+        return _timeline(seen, keys)
+    plain = {
+        "leader": keys.leader or "",
+        "system_identifier": keys.initialize or "",
+        "members": " ".join(sorted(member.name for member in keys.members)),
+        "rest": keys.rest_record.state if keys.rest_record else "",
+    }
+    if name not in plain:
+        raise ValueError(f"no premise is named {name}")
+    return plain[name]
+
+
+def _timeline(seen: Snapshot, keys: DcsKeys) -> str:
+    """The leader's, by its own word, else by its key."""
+    leader = seen.node(keys.leader)
+    rest = leader.rest if leader else None
+    if isinstance(rest, Known) and rest.value.timeline is not None:
+        return str(rest.value.timeline)
+    member = leader.member if leader else None
+    return str(member.timeline) if member and member.timeline is not None else UNKNOWN

@@ -138,14 +138,28 @@ Part = Step | FirstOf
 
 
 @dataclass(frozen=True)
+class Rest:
+    """A state in which a procedure ends because a person must decide how it goes on; safe to leave.
+
+    `state` is the name by which a procedure answers it (`Procedure.answers`), `text` how things stand, and `answers` the
+    commands to choose from. It is recorded in the DCS and shown by health; no other procedure acts until it is answered.
+    """
+
+    state: str
+    text: str
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Procedure:
     """One runbook procedure. Everything in it is pure.
 
     `goal` is a clause ("pause the cluster demo"). `steps` and `way_back` get (params, pinned, first). `way_back` derives
     the steps that undo a run which was stopped midway, None: there is none. `premises` names what must not move between
     plan and run: of `leader`, `timeline`, `system_identifier`, `members`, and `key:NAME` for a key of Patroni's.
-    `views` is what the first look reads. `hosts` (params) restricts it, None: every host. `settles` is told when the
-    plan has nothing to do.
+    `views` is what the first look reads. `hosts` (params) restricts it, None: every host. `rest` (params,
+    first) is where it comes to rest when all its steps are done; `answers` names the states of rest that it answers, and
+    it alone may act in one of them.
     """
 
     name: str
@@ -156,3 +170,5 @@ class Procedure:
     premises: tuple[str, ...] = ("leader", "timeline", "system_identifier", "members", "key:config")
     hosts: Callable[[Params], frozenset[str] | None] | None = None
     lock: str = "topology"
+    rest: Callable[[Params, Snapshot], Rest] | None = None
+    answers: frozenset[str] = frozenset()
