@@ -65,7 +65,8 @@ def service_states(
 
 
 def _state(host: FakeHost, manager: ServiceManager, role: str, unit: str) -> ServiceState:
-    paths = [file.path for file in manager.hold_files(unit, "")]
+    *conditions, switch = (file.path for file in manager.hold_files(unit, ""))
+    loaded = host.loaded if manager.reload_argv() is not None else frozenset()
     held = is_held(host, manager, unit)
     running = role in host.running
     refused = host.refused.get(role)
@@ -77,7 +78,8 @@ def _state(host: FakeHost, manager: ServiceManager, role: str, unit: str) -> Ser
         enabled=True,
         pid=4000 + len(unit) if running else None,
         held=held,
-        hold_text=host.files[paths[-1]] if held else None,
+        hold_text=host.files[switch] if held else None,
         refused=refused,
-        hold_left=any(path in host.files for path in paths) or any(path in host.loaded for path in paths),
+        hold_left=any(path in host.files for path in (*conditions, switch))
+        or any(path in loaded for path in conditions),
     )
