@@ -20,8 +20,8 @@ from pgops.readings import Known, known
 SETTING = "maximum_lag_on_failover"
 
 
-def set_limit(limit_bytes: int) -> Step:
-    """The one step: the dynamic configuration says this limit."""
+def set_limit(limit_bytes: object) -> Step:
+    """The one step: the dynamic configuration says this limit; None: it says none, which is Patroni's 1 MiB."""
 
     def check(_first: Snapshot, now: Snapshot) -> Verdict:
         keys = known(now.keys)
@@ -29,17 +29,21 @@ def set_limit(limit_bytes: int) -> Step:
             return blocked("the dynamic configuration cannot be read", "pgops health --check configuration")
         present = keys.config.get(SETTING)
         if present == limit_bytes:
-            return satisfied(f"{SETTING} is {limit_bytes} bytes")
+            return satisfied(
+                f"{SETTING} is {limit_bytes} bytes" if limit_bytes is not None else f"{SETTING} is not set"
+            )
         return needed(f"{SETTING} is {present if present is not None else 'not set'}")
 
     def actions(_first: Snapshot, _now: Snapshot) -> tuple[Action, ...]:
-        return (CallRest("PATCH", "/config", {SETTING: limit_bytes}),)
+        return (CallRest("PATCH", "/config", {SETTING: limit_bytes}),)  # null takes the key away
 
     def expect(now: Snapshot) -> Snapshot:
         keys = known(now.keys)
         if keys is None:
             return now
-        return replace(now, keys=Known(replace(keys, config={**(keys.config or {}), SETTING: limit_bytes})))
+        others = {name: value for name, value in (keys.config or {}).items() if name != SETTING}
+        config = others if limit_bytes is None else {**others, SETTING: limit_bytes}
+        return replace(now, keys=Known(replace(keys, config=config)))
 
     return Step(
         id="limit",
@@ -62,8 +66,7 @@ def _steps(params: Params, _pinned: Pinned, _first: Snapshot) -> tuple[Part, ...
 
 def _way_back(_params: Params, _pinned: Pinned, before: Snapshot) -> tuple[Part, ...]:
     keys = known(before.keys)
-    earlier = (keys.config or {}).get(SETTING) if keys else None
-    return (set_limit(earlier),) if isinstance(earlier, int) else ()
+    return (set_limit((keys.config or {}).get(SETTING) if keys else None),)
 
 
 LAG_LIMIT = Procedure(
