@@ -66,7 +66,7 @@ def service_states(
 
 def _state(host: FakeHost, manager: ServiceManager, role: str, unit: str) -> ServiceState:
     *conditions, switch = (file.path for file in manager.hold_files(unit, ""))
-    loaded = host.loaded if manager.reload_argv() is not None else frozenset()
+    reloads = manager.reload_argv() is not None
     held = is_held(host, manager, unit)
     running = role in host.running
     refused = host.refused.get(role)
@@ -80,6 +80,5 @@ def _state(host: FakeHost, manager: ServiceManager, role: str, unit: str) -> Ser
         held=held,
         hold_text=host.files[switch] if held else None,
         refused=refused,
-        hold_left=any(path in host.files for path in (*conditions, switch))
-        or any(path in loaded for path in conditions),
+        hold_left=any(path in host.loaded for path in conditions) if reloads else switch in host.files,
     )

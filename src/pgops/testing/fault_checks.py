@@ -80,7 +80,9 @@ def _check_drift_between(case: Case, premise: str, move: Callable[[FakeCluster],
             at, last = _step_of(plan, number)
             outcome = case.run_plan(world, plan)
             moved = frozenset().union(*(step.moves for step in _steps(case, plan)[: at + 1]))
-            unseen = at == len(plan.steps) - 1 or premise in moved
+            branch = plan.steps[at].option_of
+            looks_again = any(branch is None or step.option_of != branch for step in plan.steps[at + 1 :])
+            unseen = not looks_again or premise in moved
             allowed = {ExitCode.STOPPED_MIDWAY} | ({ExitCode.DONE, ExitCode.OUTCOME_UNKNOWN} if unseen else set())
             assert outcome.code in allowed, f"{premise} moved after effect {number}: {outcome}"
             if not unseen:
