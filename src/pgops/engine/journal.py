@@ -63,10 +63,16 @@ class Journal:
         return cls(path, handle, "")
 
     @classmethod
-    def reopen(cls, directory: Path, run_id: str) -> Journal:
-        """Go on with a journal; a last line that a crash tore is cut off. Raises `Refused`."""
+    def reopen(cls, directory: Path, run_id: str, known_digest: str = "") -> Journal:
+        """Go on with a journal; a last line that a crash tore is cut off.
+
+        `known_digest` is that of a line which the DCS's record names: a journal without it is another one. Raises `Refused`.
+        """
         path = _path(directory, run_id)
-        _, last, whole_bytes = _read(path)
+        _, digests, whole_bytes = _read(path)
+        if known_digest and known_digest not in digests:
+            raise _changed(path, len(digests), "it has no line with the digest that the DCS's record of the run names")
+        last = digests[-1] if digests else ""
         handle = open_owned(path, os.O_WRONLY | os.O_APPEND)
         try:
             os.ftruncate(handle, whole_bytes)
@@ -133,20 +139,20 @@ def _path(directory: Path, run_id: str) -> Path:
     return directory / f"{run_id}{SUFFIX}"
 
 
-def _read(path: Path) -> tuple[tuple[Entry, ...], str, int]:
-    """The entries, the digest of the last one, and how many bytes whole lines take."""
+def _read(path: Path) -> tuple[tuple[Entry, ...], list[str], int]:
+    """The entries, the digest of each, and how many bytes whole lines take."""
     if not path.exists() and not path.is_symlink():
         raise Refused("there is no journal of this run here", where=str(path), next_step="pgops runs list")
     handle = open_owned(path, os.O_RDONLY)
     with os.fdopen(handle, "rb") as file:
         content = file.read(READ_LIMIT_BYTES)
     entries: list[Entry] = []
-    last = ""
+    digests: list[str] = []
     whole = 0
     for number, raw in enumerate(content.split(b"\n")[:-1], 1):
         try:
             line = json.loads(raw)
-            fits = line["before"] == last
+            fits = line["before"] == (digests[-1] if digests else "")
             newer = line["schema"] > SCHEMA
             entry = Entry(line["what"], datetime.fromisoformat(line["at"]), line)
         except (ValueError, KeyError, TypeError):
@@ -156,9 +162,9 @@ def _read(path: Path) -> tuple[tuple[Entry, ...], str, int]:
         if not fits:
             raise _changed(path, number, "a line before it is missing or was changed")
         entries.append(entry)
-        last = hashlib.sha256(raw).hexdigest()
+        digests.append(hashlib.sha256(raw).hexdigest())
         whole += len(raw) + 1
-    return tuple(entries), last, whole
+    return tuple(entries), digests, whole
 
 
 def _changed(path: Path, number: int, why: str) -> Refused:

@@ -48,6 +48,7 @@ class RunLog:
         self._log_file = log_file
         self._journal: Journal | None = None
         self._known = known is not None
+        self._earlier = known
         self.warnings: list[str] = []
         self.record = RunRecord(
             id=plan.pinned.run_id,
@@ -88,13 +89,19 @@ class RunLog:
         `JournalFault`, `LockLost`, `DcsFault`; then the action must not be performed.
         """
         journal = self._open()
+        journal.append("begun", durable=True, step=step, number=number, action=at, does=render_action(action))
         self.record = replace(
-            self.record, step=step, step_number=number + 1, action=at, token=lock.token, journal=str(journal.path)
+            self.record,
+            step=step,
+            step_number=number + 1,
+            action=at,
+            token=lock.token,
+            journal=str(journal.path),
+            journal_digest=journal.digest,
         )
         changes = [Put(lock.keys.run, run_value(self.record))]
         if not self._known:
             changes.append(Put(lock.keys.header, header_value(self._plan)))
-        journal.append("begun", durable=True, step=step, number=number, action=at, does=render_action(action))
         if isinstance(action, ChangeKeys):
             self._known = True
             return tuple(changes)
@@ -152,8 +159,15 @@ class RunLog:
     def _open(self) -> Journal:
         if self._journal is None:
             directory = open_runs_directory()
-            exists = (directory / f"{self.run_id}.jsonl").is_file()
-            self._journal = Journal.reopen(directory, self.run_id) if exists else Journal.create(directory, self.run_id)
+            path = directory / f"{self.run_id}.jsonl"
+            exists = path.is_file()
+            if exists:
+                known = self._earlier
+                ours = known is not None and (known.journal, known.host) == (str(path), self._here.host)
+                digest = known.journal_digest if known is not None and ours else ""
+                self._journal = Journal.reopen(directory, self.run_id, digest)
+            else:
+                self._journal = Journal.create(directory, self.run_id)
             self._journal.append(
                 "run",
                 header=header_document(self._plan),

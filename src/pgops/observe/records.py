@@ -60,6 +60,7 @@ def parse_run(value: object) -> RunRecord:
         journal=_text(top, "journal"),
         action=integer(top, "action") or 0,
         back=flag(top, "back"),
+        journal_digest=text(top, "journal_digest") or "",
     )
 
 
@@ -141,6 +142,7 @@ def run_value(record: RunRecord) -> str:
         journal=record.journal,
         action=record.action,
         back=record.back,
+        journal_digest=record.journal_digest,
     )
 
 

@@ -94,7 +94,8 @@ class RunRecord:
     `step` is the present step's id, the `step_number`th of `steps`; 0 before the first. `state` `stopped`: it ended
     midway by itself, and `why` says why; `running`: it works, or its process died, which only its lock can tell.
     `digest` is the plan's, `token` the lock's revision, `journal` a path on `host`. `action` is the action of the step
-    that was begun last, from 0; `back`: the run is being aborted, and the step is one of its way back.
+    that was begun last, from 0; `back`: the run is being aborted, and the step is one of its way back. `journal_digest` is
+    that of the journal's line which said that this action begins.
     """
 
     id: str
@@ -114,6 +115,7 @@ class RunRecord:
     journal: str
     action: int = 0
     back: bool = False
+    journal_digest: str = ""
 
 
 @dataclass(frozen=True)

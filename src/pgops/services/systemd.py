@@ -22,6 +22,7 @@ HOLD_DROP_IN = "50-pgops-hold.conf"
 """The drop-in by which pgops keeps a unit from starting, while its file in `HOLD_DIRECTORY` is there."""
 
 HOLD_DIRECTORY = "/etc/pgops/hold"
+UNIT_DIRECTORY = "/etc/systemd/system"
 _TEXT_LIMIT_BYTES = "4096"
 
 _PROPERTIES = (
@@ -51,7 +52,8 @@ class SystemdServices:
         if not answer.ok:
             raise HostFault(f"systemctl: {printable(answer.fault)}")
         stock = host.run(["systemctl", "show", f"--property={_STOCK_PROPERTIES}", "--", *_STOCK], timeout_s=timeout_s)
-        told = tuple(_read_hold(host, state, timeout_s) for state in parse_states(answer.stdout, names))
+        files = _list_hold_files(host, timeout_s)
+        told = tuple(_read_hold(host, state, files, timeout_s) for state in parse_states(answer.stdout, names))
         return told + (parse_stock(stock.stdout) if stock.ok else ())
 
     @property
@@ -66,7 +68,7 @@ class SystemdServices:
         escaped = path.replace("\\", "\\\\")
         condition = f"[Unit]\nAssertPathExists=!{path}\n[Service]\nExecCondition=+/usr/bin/test ! -e {escaped}\n"
         return (
-            HoldFile(f"/etc/systemd/system/{name}.d/{HOLD_DROP_IN}", condition),
+            HoldFile(f"{UNIT_DIRECTORY}/{name}.d/{HOLD_DROP_IN}", condition),
             HoldFile(path, text),
         )
 
@@ -92,15 +94,25 @@ def hold_path(unit: str) -> str:
     return f"{HOLD_DIRECTORY}/{_full_name(unit)}"
 
 
-def _read_hold(host: Host, state: ServiceState, timeout_s: float) -> ServiceState:
-    """`state`, which says that the drop-in is loaded, with what the file says; one without its file does not hold."""
-    if not state.held:
-        return state
-    answer = host.run(["head", "-c", _TEXT_LIMIT_BYTES, "--", hold_path(state.unit)], timeout_s=timeout_s)
-    if answer.ok:
-        return replace(state, hold_text=answer.stdout)
-    absent = "No such file or directory" in answer.stderr or "Not a directory" in answer.stderr
-    return replace(state, held=not absent)
+def _list_hold_files(host: Host, timeout_s: float) -> frozenset[str]:
+    """Every drop-in and hold file of ours on the host's disk; everybody may look there. Raises `HostFault`."""
+    places = ["(", "-path", f"{HOLD_DIRECTORY}/*", "-o", "-name", HOLD_DROP_IN, ")"]
+    argv = ["find", HOLD_DIRECTORY, UNIT_DIRECTORY, "-maxdepth", "2", "-type", "f", *places, "-printf", "%p\\n"]
+    answer = host.run(argv, timeout_s=timeout_s)
+    if answer.exit_code is None or answer.truncated:
+        raise HostFault(f"find: {printable(answer.fault)}")
+    return frozenset(answer.stdout.splitlines())  # it ends with 1 where the hold directory is not there
+
+
+def _read_hold(host: Host, state: ServiceState, files: frozenset[str], timeout_s: float) -> ServiceState:
+    """`state`, whose `held` says that the drop-in is loaded, with what lies on the disk; both together hold."""
+    switch = hold_path(state.unit)
+    drop_in = f"{UNIT_DIRECTORY}/{_full_name(state.unit)}.d/{HOLD_DROP_IN}"
+    left = state.held or switch in files or drop_in in files
+    if not state.held or switch not in files:
+        return replace(state, held=False, hold_left=left)
+    answer = host.run(["head", "-c", _TEXT_LIMIT_BYTES, "--", switch], timeout_s=timeout_s)
+    return replace(state, hold_left=left, hold_text=answer.stdout if answer.ok else None)
 
 
 def parse_stock(output: str) -> tuple[ServiceState, ...]:
@@ -150,7 +162,6 @@ def _state(role: str, unit: str, block: dict[str, str]) -> ServiceState:
         pid=int(pid) if pid.isdigit() and pid != "0" else None,
         held=drop_in,
         refused=_refused_mark(block),
-        hold_left=drop_in,
     )
 
 

@@ -66,8 +66,8 @@ def service_states(
 
 def _state(host: FakeHost, manager: ServiceManager, role: str, unit: str) -> ServiceState:
     *conditions, switch = (file.path for file in manager.hold_files(unit, ""))
-    reloads = manager.reload_argv() is not None
     held = is_held(host, manager, unit)
+    there = host.files.keys() | (host.loaded if manager.reload_argv() is not None else frozenset())
     running = role in host.running
     refused = host.refused.get(role)
     return ServiceState(
@@ -80,5 +80,5 @@ def _state(host: FakeHost, manager: ServiceManager, role: str, unit: str) -> Ser
         held=held,
         hold_text=host.files[switch] if held else None,
         refused=refused,
-        hold_left=any(path in host.loaded for path in conditions) if reloads else switch in host.files,
+        hold_left=any(path in there for path in (*conditions, switch)),
     )

@@ -46,12 +46,18 @@ UnitFileState=masked
 """
 
 
+DROP_IN = "/etc/systemd/system/patroni.service.d/50-pgops-hold.conf"
+FILE = "/etc/pgops/hold/patroni.service"
+
+
 class RecordedHost:
     """Answers every command with one recorded result."""
 
     name = "n1"
     hold = (0, "why\n", "")
     """How reading a hold file ends."""
+    files = f"{DROP_IN}\n{FILE}\n"
+    """What of holds lies on the disk."""
 
     def __init__(self, exit_code: int, stdout: str, stderr: str = "") -> None:
         self.asked: list[tuple[str, ...]] = []
@@ -69,6 +75,8 @@ class RecordedHost:
         self.asked.append(tuple(argv))
         if argv[0] == "head":
             exit_code, stdout, stderr = self.hold
+        elif argv[0] == "find":  # it ends with 1 where the hold directory is not there
+            exit_code, stdout, stderr = 1, self.files, ""
         else:
             exit_code, stdout, stderr = (0, "", "") if "postgresql@*.service" in argv else self._said
         return CommandResult(tuple(argv), exit_code, stdout, stderr, 0.01)
@@ -83,34 +91,42 @@ class RecordedHost:
 def test_one_command_tells_all_units() -> None:
     host = RecordedHost(0, OUTPUT)
     patroni, etcd, haproxy, pgbouncer = SystemdServices(ServiceConfig()).states(host, NAMES, timeout_s=5)
-    assert len(host.asked) == 3, (
-        "one command for the units, one for those of the distribution, one for a hold that is loaded"
+    assert [argv[0] for argv in host.asked] == ["systemctl", "systemctl", "find", "head"], (
+        "units, stock units, holds, one hold"
     )
     assert host.asked[0][-4:] == ("patroni.service", "etcd.service", "haproxy.service", "pgbouncer.service")
     assert "--" in host.asked[0]
     assert (patroni.running, patroni.state, patroni.enabled, patroni.pid) == (True, "active", True, 812)
     assert (patroni.held, patroni.hold_text) == (True, "why\n")
-    assert host.asked[2][-1] == "/etc/pgops/hold/patroni.service"
+    assert host.asked[3][-1] == FILE
     assert (etcd.running, etcd.state, etcd.enabled, etcd.pid, etcd.held) == (False, "failed", False, None, False)
     assert (haproxy.running, haproxy.state, haproxy.enabled) == (False, "not-found", None)
     assert (pgbouncer.state, pgbouncer.enabled) == ("masked", False)
 
 
 @pytest.mark.parametrize(
-    ("hold", "held"),
+    ("files", "loaded", "held", "left"),
     [
-        (
-            (1, "", "head: cannot open '/etc/pgops/hold/patroni.service' for reading: No such file or directory\n"),
-            False,
-        ),
-        ((1, "", "head: cannot open '/etc/pgops/hold/patroni.service' for reading: Permission denied\n"), True),
+        ((DROP_IN, FILE), True, True, True),
+        ((DROP_IN,), True, False, True),
+        ((FILE,), False, False, True),
+        ((DROP_IN, FILE), False, False, True),
+        ((), True, False, True),
+        ((), False, False, False),
     ],
 )
-def test_a_loaded_drop_in_holds_while_its_file_is_there(hold: tuple[int, str, str], held: bool) -> None:
+def test_a_loaded_drop_in_and_its_file_hold(files: tuple[str, ...], loaded: bool, held: bool, left: bool) -> None:
+    host = RecordedHost(0, OUTPUT if loaded else OUTPUT.replace("50-pgops-hold.conf", "60-other.conf"))
+    host.files = "".join(f"{path}\n" for path in files)
+    state = SystemdServices(ServiceConfig()).states(host, NAMES, timeout_s=5)[0]
+    assert (state.held, state.hold_left) == (held, left)
+
+
+def test_a_hold_that_is_not_ours_to_read_holds_all_the_same() -> None:
     host = RecordedHost(0, OUTPUT)
-    host.hold = hold
-    patroni = SystemdServices(ServiceConfig()).states(host, NAMES, timeout_s=5)[0]
-    assert (patroni.held, patroni.hold_text) == (held, None)
+    host.hold = (1, "", f"head: cannot open '{FILE}' for reading: Permission denied\n")
+    state = SystemdServices(ServiceConfig()).states(host, NAMES, timeout_s=5)[0]
+    assert (state.held, state.hold_text) == (True, None)
 
 
 @pytest.mark.parametrize("unit", ["patroni", "patroni.service", "patroni@15-main"])
@@ -151,7 +167,8 @@ def test_instances_and_other_unit_kinds_keep_their_name() -> None:
     host = RecordedHost(0, OUTPUT.partition("\n\n")[0])
     SystemdServices(ServiceConfig()).states(host, (("patroni", "patroni@15-main"),), timeout_s=5)
     SystemdServices(ServiceConfig()).states(host, (("patroni", "patroni.target"),), timeout_s=5)
-    assert [argv[-1] for argv in host.asked if "head" not in argv][::2] == ["patroni@15-main.service", "patroni.target"]
+    shown = [argv[-1] for argv in host.asked if argv[0] == "systemctl" and "postgresql.service" not in argv]
+    assert shown == ["patroni@15-main.service", "patroni.target"]
 
 
 STOCK_OUTPUT = """\
