@@ -11,6 +11,7 @@ from pgops.errors import ExitCode, Refused
 from pgops.plan.step import Params, Procedure
 from pgops.testing.case import Case, fingerprint, operator_host
 from pgops.testing.crash_checks import check_abort, check_crashes
+from pgops.testing.dcs_checks import check_dcs_gone, check_lost_answers
 from pgops.testing.fake_cluster import FakeCluster
 from pgops.testing.fake_world import FakeWorld
 from pgops.testing.fault_checks import (
@@ -41,6 +42,8 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_stale_reads,
     check_locked,
     check_lease_lost,
+    check_lost_answers,
+    check_dcs_gone,
 )
 """The whole contract, a check each."""
 

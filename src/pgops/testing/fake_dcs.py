@@ -36,12 +36,15 @@ class FakeDcs:
     """Implements `pgops.dcs.Dcs`. Time passes only by `advance`.
 
     `unreachable`: every call raises `DcsFault` and does nothing. `lose_answers`: that many of the next transactions are
-    made and their answer is lost. `writes` counts the transactions that changed something.
+    made and their answer is lost. `writes` counts the transactions that changed something. `lost_write` and
+    `last_write` (by that count, from 0): the write whose answer is lost, and the one after which it is unreachable.
     """
 
     def __init__(self, config: DcsConfig | None = None, *, timeout_s: float = 2.0) -> None:
         self.unreachable = False
         self.lose_answers = 0
+        self.lost_write: int | None = None
+        self.last_write: int | None = None
         self.writes = 0
         self._keys: dict[str, DcsKey] = {}
         self._leases: dict[int, _Lease] = {}
@@ -87,8 +90,9 @@ class FakeDcs:
                     self._keys[item.key] = DcsKey(item.key, item.value, self._revision, item.lease)
                 else:
                     self._keys.pop(item.key, None)
-            if self.lose_answers > 0:
-                self.lose_answers -= 1
+            self.unreachable = self.unreachable or self.last_write == self.writes - 1
+            if self.lose_answers > 0 or self.lost_write == self.writes - 1:
+                self.lose_answers = max(0, self.lose_answers - 1)
                 raise DcsOutcomeUnknown("the answer was lost")
             return Transaction(True, self._revision, {})
 
