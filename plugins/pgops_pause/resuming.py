@@ -21,7 +21,7 @@ def _steps(params: Params, pinned: Pinned, first: Snapshot) -> tuple[Part, ...]:
     resume = switch(on=False, risk=risk)
     if risk is Risk.INTERRUPT and keys is not None:
         resume = replace(resume, interrupts=f"the pause is somebody else's: {describe(keys)}. {resume.interrupts}")
-    return evidence(without), resume, acknowledgement(on=False, without=without), _steady(), _forget()
+    return evidence(without), resume, acknowledgement(on=False, without=without), _steady(pinned), _forget()
 
 
 def _way_back(_params: Params, _pinned: Pinned, before: Snapshot) -> tuple[Part, ...]:
@@ -44,7 +44,7 @@ def _is_ours(keys: DcsKeys, pinned: Pinned) -> bool:
     return expired or record.owner.partition("@")[0] == pinned.by
 
 
-def _steady() -> Step:
+def _steady(pinned: Pinned) -> Step:
     def check(first: Snapshot, now: Snapshot) -> Verdict:
         leader = now.node(now.leader)
         rest = known(leader.rest) if leader else None
@@ -62,7 +62,11 @@ def _steady() -> Step:
         )
         if not turned:
             return needed(f"the loop of {leader.name}'s Patroni has not turned yet")
-        return satisfied(f"{leader.name} leads, and its Patroni's loop turned")
+        loop_s = keys.number("loop_wait", 10) if keys else None
+        left_s = (10 if loop_s is None else loop_s) - (now.taken_at - pinned.moment).total_seconds()
+        if left_s > 0:
+            return needed(f"{leader.name} leads; Patroni's loop is watched for {left_s:.0f} s more")
+        return satisfied(f"{leader.name} leads, a whole loop after the resume")
 
     return Step(
         id="steady",

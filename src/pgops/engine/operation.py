@@ -287,7 +287,7 @@ def _record(here: Pinned, what: str, run_id: str) -> LockRecord:
 
 def _unreachable(fault: DcsFault) -> PgopsError:
     return Unreachable(
-        "the DCS gave no answer, so the lock cannot be had and nothing was done",
+        "the DCS did not give us the lock, so nothing was done",
         why=str(fault),
         next_step="pgops health",
     )
