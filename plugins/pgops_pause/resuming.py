@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pgops.observe.snapshot import DcsKeys, Snapshot
-from pgops.plan.actions import Action
 from pgops.plan.step import Params, Part, Pinned, Procedure, Risk, Step, Verdict, needed, satisfied
-from pgops.readings import Known, known, reason
+from pgops.readings import known
+from pgops_pause import recording
 from pgops_pause.evidence import VIEWS as EVIDENCE_VIEWS
 from pgops_pause.evidence import evidence
-from pgops_pause.records import delete_record, describe, write_record
+from pgops_pause.records import describe
 from pgops_pause.switching import VIEWS, acknowledgement, switch
 
 
@@ -21,14 +21,24 @@ def _steps(params: Params, pinned: Pinned, first: Snapshot) -> tuple[Part, ...]:
     resume = switch(on=False, risk=risk)
     if risk is Risk.INTERRUPT and keys is not None:
         resume = replace(resume, interrupts=f"the pause is somebody else's: {describe(keys)}. {resume.interrupts}")
-    return evidence(without), resume, acknowledgement(on=False, without=without), _steady(pinned), _forget()
+    return (
+        evidence(without),
+        resume,
+        acknowledgement(on=False, without=without),
+        _steady(pinned),
+        recording.delete(None),
+    )
 
 
 def _way_back(_params: Params, _pinned: Pinned, before: Snapshot) -> tuple[Part, ...]:
     keys = known(before.keys)
     if keys is None or not keys.paused:
         return ()
-    return (*((_restore(keys),) if keys.pause_record else ()), switch(on=True), acknowledgement(on=True))
+    return (
+        *((recording.write(keys.pause_record, adopt=True),) if keys.pause_record else ()),
+        switch(on=True),
+        acknowledgement(on=True),
+    )
 
 
 def _without(params: Params) -> frozenset[str]:
@@ -76,61 +86,6 @@ def _steady(pinned: Pinned) -> Step:
         hosts=frozenset(),
         timeout_s=60.0,
         usually="one loop of Patroni (loop_wait, 10 s by default)",
-    )
-
-
-def _forget() -> Step:
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        keys = known(now.keys)
-        if keys is None:
-            return needed(f"the DCS cannot be read: {reason(now.keys)}")
-        if keys.pause_record is None and "pause" not in keys.unread_records:
-            return satisfied("no owner of a pause is recorded")
-        return needed("the owner of the pause is still recorded")
-
-    def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
-        return delete_record(now)
-
-    def expect(now: Snapshot) -> Snapshot:
-        keys = known(now.keys)
-        return now if keys is None else replace(now, keys=Known(replace(keys, pause_record=None)))
-
-    return Step(
-        id="forget",
-        why="a cluster that is not paused has no owner of a pause",
-        check=check,
-        actions=actions,
-        expect=expect,
-        views=VIEWS,
-        hosts=frozenset(),
-        risk=Risk.CHANGE,
-        timeout_s=10.0,
-        usually="under a second",
-    )
-
-
-def _restore(before: DcsKeys) -> Step:
-    record = before.pause_record
-    assert record is not None  # noqa: S101 - the caller looked
-
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        keys = known(now.keys)
-        if keys is not None and keys.pause_record == record:
-            return satisfied("the owner of the pause is recorded as before")
-        return needed("the owner of the pause is no longer recorded")
-
-    def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
-        return write_record(now, record)
-
-    return Step(
-        id="record",
-        why="the pause gets its owner and reason back",
-        check=check,
-        actions=actions,
-        views=VIEWS,
-        hosts=frozenset(),
-        risk=Risk.CHANGE,
-        timeout_s=10.0,
     )
 
 

@@ -8,7 +8,8 @@ from typing import NoReturn
 
 from pgops.clients.http import HttpClient, HttpFault
 from pgops.config.model import ClusterConfig, HostConfig
-from pgops.dcs import Dcs, DcsFault, DcsOutcomeUnknown, Put
+from pgops.dcs import Dcs, Put
+from pgops.engine.key_changes import change_keys
 from pgops.engine.lock import Lock
 from pgops.engine.on_hosts import perform_on_host
 from pgops.engine.world import ActionFault
@@ -58,7 +59,7 @@ class RealWorld(RealEyes):
     def perform(self, action: Action, lock: Lock, now: Snapshot, tied: Sequence[Put] = ()) -> None:
         """See `pgops.engine.world.World`."""
         if isinstance(action, ChangeKeys):
-            _change_keys(action, lock, tied)
+            change_keys(action, lock, tied)
         elif isinstance(action, CallRest):
             self._call_rest(action, now)
         elif isinstance(action, RunSql):
@@ -134,22 +135,6 @@ class RealWorld(RealEyes):
         if config is None:
             raise ActionFault(f"no host {name} is configured", happened=False)
         return config
-
-
-def _change_keys(action: ChangeKeys, lock: Lock, tied: Sequence[Put]) -> None:
-    try:
-        answer = lock.transact(action.compares, (*action.changes, *tied))
-    except DcsOutcomeUnknown as fault:
-        raise ActionFault(f"DCS: {fault}") from None
-    except DcsFault as fault:
-        raise ActionFault(f"DCS: {fault}", happened=False) from None
-    if not answer.succeeded:
-        moved = [
-            item.key
-            for item in action.compares
-            if (((found := answer.found.get(item.key)) and found.revision) or 0) != item.revision
-        ]
-        raise ActionFault(f"DCS: somebody else changed {', '.join(moved)} meanwhile", happened=False)
 
 
 def _rest_order(now: Snapshot) -> list[Node]:

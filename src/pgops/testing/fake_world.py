@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pgops.dcs import Dcs, DcsFault, DcsOutcomeUnknown, Put
+from pgops.dcs import Dcs, Put
+from pgops.engine.key_changes import change_keys
 from pgops.engine.lock import Lock
 from pgops.engine.world import ActionFault
 from pgops.observe.snapshot import Snapshot, View
@@ -94,7 +95,7 @@ class FakeWorld:
 
     def _do(self, action: Action, lock: Lock, now: Snapshot, tied: Sequence[Put]) -> None:
         if isinstance(action, ChangeKeys):
-            _change_keys(action, lock, tied)
+            change_keys(action, lock, tied)
         elif isinstance(action, CallRest):
             self._call_rest(action, now)
         elif isinstance(action, RunSql):
@@ -135,14 +136,3 @@ def _patch_config(fake: FakeCluster, _member: str, body: Mapping[str, Any] | Non
         return 400
     fake.patch_config(body)
     return 200
-
-
-def _change_keys(action: ChangeKeys, lock: Lock, tied: Sequence[Put]) -> None:
-    try:
-        answer = lock.transact(action.compares, (*action.changes, *tied))
-    except DcsOutcomeUnknown as fault:
-        raise ActionFault(f"DCS: {fault}") from None
-    except DcsFault as fault:
-        raise ActionFault(f"DCS: {fault}", happened=False) from None
-    if not answer.succeeded:
-        raise ActionFault("DCS: somebody else changed a key meanwhile", happened=False)

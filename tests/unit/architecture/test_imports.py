@@ -51,6 +51,7 @@ PURE = (
     "pgops.plan.step",
     "pgops_pause.evidence",
     "pgops_pause.pausing",
+    "pgops_pause.recording",
     "pgops_pause.records",
     "pgops_pause.resuming",
     "pgops_pause.switching",
