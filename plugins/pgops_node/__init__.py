@@ -5,5 +5,5 @@ from pgops.plugin import Command, Plugin
 plugin = Plugin(
     name="node",
     commands=(Command("node", "pgops_node.command:node", "Hold a node, so that nothing starts it, or release it."),),
-    procedures={"node-hold": "pgops_node.holding:HOLD", "node-release": "pgops_node.releasing:RELEASE"},
+    procedures={"node-hold": "pgops_node.holding:HOLD", "node-release": "pgops_node.holding:RELEASE"},
 )

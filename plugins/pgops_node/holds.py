@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pgops.clients.json_text import parse_json
+from pgops.config.model import ClusterConfig
 from pgops.observe.fields import ShapeFault
 from pgops.observe.records import HoldRecord, parse_hold
 from pgops.observe.snapshot import Snapshot
@@ -34,41 +37,27 @@ def describe_hold(state: ServiceState) -> str:
 def hold(params: Params, text: str) -> Step:
     """Write the hold with this text, unless the service is held already."""
 
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        state = find_service(params, now)
-        if isinstance(state, str):
-            return _unseen(params, state)
+    def judge(state: ServiceState, _before: ServiceState | str) -> Verdict:
         if state.held:
             return satisfied(f"{state.unit} on {node_of(params)} is held {describe_hold(state)}")
         return needed(f"nothing keeps {state.unit} on {node_of(params)} from being started ({state.state} now)")
 
-    def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
-        return hold_actions(now.cluster, params, text)
-
-    def expect(now: Snapshot) -> Snapshot:
-        return predict(params, now, held=True, hold_left=True, hold_text=text)
-
-    return Step(
-        id="hold",
-        why="a hold file that the unit asserts is absent: nobody starts it, not by hand, not at boot, not after a crash",
-        check=check,
-        actions=actions,
-        expect=expect,
-        views=VIEWS,
-        hosts=frozenset({node_of(params)}),
-        risk=Risk.CHANGE,
-        timeout_s=20.0,
-        usually="a few seconds",
+    return _step(
+        "hold",
+        "a hold file that the unit asserts is absent: nobody starts it, not by hand, not at boot, not after a crash",
+        params,
+        judge,
+        lambda cluster: hold_actions(cluster, params, text),
+        held=True,
+        hold_left=True,
+        hold_text=text,
     )
 
 
 def refused_start(params: Params) -> Step:
     """Prove the hold by a start that is refused. One that runs is not started, so there the loaded hold is all there is."""
 
-    def check(first: Snapshot, now: Snapshot) -> Verdict:
-        state, before = find_service(params, now), find_service(params, first)
-        if isinstance(state, str):
-            return _unseen(params, state)
+    def judge(state: ServiceState, before: ServiceState | str) -> Verdict:
         if state.running:
             if isinstance(before, ServiceState) and not before.running:
                 return blocked(
@@ -81,58 +70,57 @@ def refused_start(params: Params) -> Step:
             return satisfied(f"a start of {state.unit} was refused")
         return needed(f"no start of {state.unit} was refused yet")
 
-    def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
-        return try_actions(now.cluster, params)
-
-    def expect(now: Snapshot) -> Snapshot:
-        return predict(params, now, refused="by this run")
-
-    return Step(
-        id="refused",
-        why="a hold counts once a start was refused",
-        check=check,
-        actions=actions,
-        expect=expect,
-        views=VIEWS,
-        hosts=frozenset({node_of(params)}),
-        risk=Risk.CHANGE,
-        timeout_s=20.0,
-        usually="a few seconds",
-    )
+    why = "a hold counts once a start was refused"
+    return _step("refused", why, params, judge, lambda cluster: try_actions(cluster, params), refused="by this run")
 
 
 def release(params: Params) -> Step:
     """Remove what is there of a hold."""
 
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        state = find_service(params, now)
-        if isinstance(state, str):
-            return _unseen(params, state)
+    def judge(state: ServiceState, _before: ServiceState | str) -> Verdict:
         if not state.held and not state.hold_left:
             return satisfied(f"{state.unit} on {node_of(params)} is not held ({state.state} now)")
-        return needed(f"{state.unit} on {node_of(params)} is held {describe_hold(state)}")
+        by = f"held {describe_hold(state)}" if state.held else "not held, but something of a hold is left there"
+        return needed(f"{state.unit} on {node_of(params)} is {by}")
 
-    def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
-        return release_actions(now.cluster, params)
+    return _step(
+        "release",
+        "without its hold the unit can be started again; nothing is started by this",
+        params,
+        judge,
+        lambda cluster: release_actions(cluster, params),
+        held=False,
+        hold_left=False,
+        hold_text=None,
+    )
 
-    def expect(now: Snapshot) -> Snapshot:
-        return predict(params, now, held=False, hold_left=False, hold_text=None)
+
+def _step(
+    name: str,
+    why: str,
+    params: Params,
+    judge: Callable[[ServiceState, ServiceState | str], Verdict],
+    change: Callable[[ClusterConfig], tuple[Action, ...]],
+    **after: object,
+) -> Step:
+    """A step on the node's service. `judge` gets it as it is now and as it was at first; `after` is what it becomes."""
+
+    def check(first: Snapshot, now: Snapshot) -> Verdict:
+        state = find_service(params, now)
+        if isinstance(state, str):  # unreachable is not stopped, and not held either
+            why_not = f"the services of {node_of(params)} cannot be seen: {state}"
+            return blocked(why_not, "pgops health --check services")
+        return judge(state, find_service(params, first))
 
     return Step(
-        id="release",
-        why="without its hold the unit can be started again; nothing is started by this",
+        id=name,
+        why=why,
         check=check,
-        actions=actions,
-        expect=expect,
+        actions=lambda _first, now: change(now.cluster),
+        expect=lambda now: predict(params, now, **after),
         views=VIEWS,
         hosts=frozenset({node_of(params)}),
         risk=Risk.CHANGE,
         timeout_s=20.0,
         usually="a few seconds",
     )
-
-
-def _unseen(params: Params, why: str) -> Verdict:
-    """Unreachable is not stopped, and not held either."""
-    node = node_of(params)
-    return blocked(f"the services of {node} cannot be seen: {why}", "pgops health --check services")

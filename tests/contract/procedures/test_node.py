@@ -14,8 +14,7 @@ from pgops.testing.case import Case, operator_host
 from pgops.testing.contract import CHECKS, check_refused
 from pgops.testing.fake_cluster import FakeCluster, fake_config
 from pgops.testing.fake_host import FakeHost, unit_names
-from pgops_node.holding import HOLD
-from pgops_node.releasing import RELEASE
+from pgops_node.holding import HOLD, RELEASE
 
 NAMES = ("n1", "n2", "n3")
 SYSTEMD = ServiceConfig()
