@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pgops.dcs import Dcs, Put
@@ -57,7 +58,7 @@ def record_children(path: str) -> None:
         if event == "subprocess.Popen":
             _, argv, _, environment = arguments
             seen = {"argv": [str(word) for word in argv], "env": dict(environment or os.environ)}
-            with open(path, "a", encoding="utf-8") as file:
+            with Path(path).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(seen, default=str) + "\n")
 
     sys.addaudithook(hear)
