@@ -13,6 +13,7 @@ from pgops.cli.context import config_path
 from pgops.config.loader import load
 from pgops.config.model import ClusterConfig
 from pgops.engine.journal import Entry, list_journals, prune_journals, read_journal
+from pgops.engine.operation import is_dead
 from pgops.engine.state import open_runs_directory, runs_directory
 from pgops.errors import ExitCode, PgopsError, Refused
 from pgops.observe.gather import observe
@@ -55,7 +56,7 @@ def _unfinished(cluster: ClusterConfig, snapshot: Snapshot) -> list[list[str]]:
     if record is None:
         fault = keys.unread_records.get("run")
         return [["?", cluster.name, f"a record that cannot be read: {fault}", "unknown", "?", "?"]] if fault else []
-    runs_now = any(lock.run == record.id for lock in keys.locks)
+    runs_now = any(lock.run == record.id and not is_dead(lock) for lock in keys.locks)
     state = "running" if runs_now else "unfinished"
     way = "aborting: " if record.back else ""
     what = f"{way}{record.goal}, step {record.step_number} of {record.steps} ({record.step})"

@@ -223,9 +223,21 @@ def _see_whether_reached(procedure: Procedure, plan: Plan, world: World, listene
 
 
 def _acquire(world: World, procedure: Procedure, what: str, here: Pinned) -> Lock:
+    """The lock; that of a process of this machine which is seen to be dead need not be waited for."""
     keys = RecordKeys.of(world.cluster.prefix, procedure.lock, here.run_id)
+    record = _record(here, what, here.run_id)
     try:
-        return Lock.acquire(world.dcs, keys, _record(here, what, here.run_id))
+        try:
+            return Lock.acquire(world.dcs, keys, record)
+        except Locked:
+            found = world.dcs.read_keys((keys.lock, keys.run))
+            held, run = found.get(keys.lock), found.get(keys.run)
+            holder = _read_lock(held) if held is not None else None
+            if held is None or holder is None or not is_dead(holder):
+                raise
+            if run is not None:
+                raise unfinished(run) from None
+            return Lock.acquire(world.dcs, keys, record, dead_token=held.revision)
     except DcsFault as fault:
         raise _unreachable(fault) from None
 
@@ -241,28 +253,23 @@ def _acquire_again(
     while True:
         try:
             held = world.dcs.read_keys((keys.lock,)).get(keys.lock)
-            dead = held.revision if held is not None and _is_dead(held, run_id, here) else 0
+            holder = _read_lock(held) if held is not None else None
+            theirs = holder is not None and holder.run == run_id
+            dead = held.revision if held is not None and holder is not None and theirs and is_dead(holder) else 0
             return Lock.acquire(world.dcs, keys, record, run_revision=found.revision, dead_token=dead)
         except DcsFault as fault:
             raise _unreachable(fault) from None
         except Locked:
-            theirs = held is not None and not dead and _run_of(held) == run_id
-            if not theirs or time.monotonic() > deadline or wish.name:
+            if not theirs or dead or time.monotonic() > deadline or wish.name:
                 raise
             wish.sleep(0.5)
 
 
-def _is_dead(held: DcsKey, run_id: str, here: Pinned) -> bool:
+def is_dead(record: LockRecord) -> bool:
     """Whether the holder was a process of this very machine that is gone: its journal lies here, and no such pid lives."""
-    from pgops.engine.state import state_directory
+    from pgops.engine.state import runs_directory
 
-    try:
-        record = parse_lock("topology", parse_json(held.value.encode()))
-    except (ShapeFault, ValueError):
-        return False
-    if record.host != here.host or record.run != run_id:
-        return False
-    if not (state_directory() / "runs" / f"{run_id}.jsonl").exists():
+    if record.host != pin().host or record.run is None or not (runs_directory() / f"{record.run}.jsonl").exists():
         return False
     try:
         os.kill(record.pid, 0)
@@ -273,9 +280,9 @@ def _is_dead(held: DcsKey, run_id: str, here: Pinned) -> bool:
     return False
 
 
-def _run_of(held: DcsKey) -> str | None:
+def _read_lock(held: DcsKey) -> LockRecord | None:
     try:
-        return parse_lock("topology", parse_json(held.value.encode())).run
+        return parse_lock(held.key.rpartition("/")[2], parse_json(held.value.encode()))
     except (ShapeFault, ValueError):
         return None
 

@@ -19,7 +19,7 @@ from pgops.observe.snapshot import Snapshot
 from pgops.plan import documents
 from pgops.plan.actions import Action, Again, render_action
 from pgops.plan.plan import Plan, PlannedStep, derive_step
-from pgops.plan.premises import describe_drift, is_blind, read_premises
+from pgops.plan.premises import describe_drift, is_blind, is_remainder, read_premises
 from pgops.plan.step import FirstOf, Part, Procedure, Standing, Step, Verdict
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
@@ -243,7 +243,10 @@ class Run:
         if is_blind(self._plan.premises, seen, self._moved):
             reason = getattr(now.keys, "reason", "it cannot be read")
             self._stop("the DCS gave no answer, so the plan cannot be compared", ExitCode.UNREACHABLE, why=reason)
-        drift = describe_drift(self._plan.premises, seen, self._moved)
+        moved = self._moved
+        if self._earlier is not None and is_remainder(self._plan.premises, seen):
+            moved |= {"members"}  # the key of a member that died since expired: that must not bar the way on
+        drift = describe_drift(self._plan.premises, seen, moved)
         if drift:
             self._stop("the plan no longer fits the cluster", ExitCode.PLAN_STALE, why=drift)
         return now

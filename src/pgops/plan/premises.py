@@ -43,6 +43,11 @@ def describe_drift(planned: Premises, now: Premises, moved: frozenset[str]) -> s
     return None
 
 
+def is_remainder(planned: Premises, now: Premises) -> bool:
+    """Whether no member joined since the plan was made, though some may have gone."""
+    return set(now.get("members", "").split()) <= set(planned.get("members", "").split())
+
+
 def is_blind(planned: Premises, now: Premises, moved: frozenset[str]) -> bool:
     """Whether something that was known when the plan was made cannot be read now."""
     return any(now.get(name) == UNKNOWN != value for name, value in planned.items() if name not in moved)
