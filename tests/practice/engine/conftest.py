@@ -1,8 +1,7 @@
-"""A lab and a desk for each module of these tests."""
+"""A lab and a desk for these tests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,11 @@ from practice.conftest import LabUnderTest, bring_up
 from practice.engine.desk import Desk
 
 
-@pytest.fixture(scope="module")
-def lab(request: pytest.FixtureRequest) -> Iterator[LabUnderTest]:
-    """A fresh lab for the module, taken down after it."""
-    stem = "eng-" + request.module.__name__.rpartition("test_")[2][:8].replace("_", "-")
-    running = bring_up(stem)
-    yield running
-    running.lab("down")
+@pytest.fixture
+def lab(request: pytest.FixtureRequest, labs: dict[str, LabUnderTest]) -> LabUnderTest:
+    """The lab that the module names as `LAB`; modules of one name share it, and one worker."""
+    stem: str = request.module.LAB
+    return labs.get(stem) or labs.setdefault(stem, bring_up(stem))
 
 
 @pytest.fixture

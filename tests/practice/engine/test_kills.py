@@ -10,6 +10,7 @@ import pytest
 
 from practice.engine.desk import Desk, named_run
 
+LAB = "eng-kills"
 pytestmark = [pytest.mark.practice, pytest.mark.xdist_group("engine-kills")]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from practice.engine.desk import Desk
 
+LAB = "eng-race"
 pytestmark = [pytest.mark.practice, pytest.mark.xdist_group("engine-operators")]
 
 ROUNDS = 50

@@ -12,6 +12,7 @@ import pytest
 
 from practice.engine.desk import Desk, wait_until
 
+LAB = "eng-desk"
 pytestmark = [pytest.mark.practice, pytest.mark.xdist_group("engine-desk")]
 
 
@@ -52,7 +53,7 @@ def test_a_switchover_makes_a_plan_stale(desk: Desk, tmp_path: Path) -> None:
     other = next(name for name in ("n1", "n2", "n3") if name != leader)
     _rest(desk, "POST", "/switchover", {"leader": leader, "candidate": other}, leader)
     wait_until(lambda: desk.etcd.keys()[f"/service/{desk.etcd.scope}/leader"].value == other, 30)
-    wait_until(lambda: f"/service/{desk.etcd.scope}/failover" not in desk.etcd.keys(), 30)
+    wait_until(lambda: f"/service/{desk.etcd.scope}/failover" not in set(desk.etcd.keys()), 30)
     still = desk.etcd.still()
 
     ended = desk.pgops("apply", str(path), "--yes")
