@@ -147,6 +147,10 @@ class Desk:
         """Until a look finds nothing bad."""
         wait_until(lambda: self.lab.health()[0] == 0, 60)
 
+    def await_healthy_but_paused(self) -> None:
+        """Until a look finds nothing worse than a warning, as a pause is one."""
+        wait_until(lambda: (self.lab.health()[0] or 0) <= 1, 60)
+
 
 def named_run(text: str) -> str:
     """The id of the run that a text names."""

@@ -1,6 +1,6 @@
 """pgops in a process that meets a blow: `entry.py '{"at": 1, "after": false, "signal": "SIGKILL"}' pause --reason x`.
 
-With "host" it says that it runs there; with "record" every child's argv and environment go to that file.
+With "host" it says that it runs there; with the signal "BUG" raises an error; with "record" every child's argv and environment go to that file.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pgops.engine.lock import Lock
 from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import Action
 from pgops.plan.step import Pinned
-from pgops.testing.killing import KillingWorld, send_oneself
+from pgops.testing.killing import Blow, KillingWorld, send_oneself
 
 
-def strike(at: int, *, after: bool, number: signal.Signals) -> None:
+def strike(at: int, *, after: bool, blow: Blow) -> None:
     """Let every real world of this process be one that meets the blow."""
     real = real_world.RealWorld
 
     class Struck(real):  # type: ignore[misc, valid-type]
         def __init__(self, cluster: Any, dcs: Dcs, warnings: tuple[str, ...] = ()) -> None:
             super().__init__(cluster, dcs, warnings)
-            self._killing = KillingWorld(real(cluster, dcs, warnings), at, after=after, blow=send_oneself(number))
+            self._killing = KillingWorld(real(cluster, dcs, warnings), at, after=after, blow=blow)
 
         def observe(self, views: frozenset[View], hosts: frozenset[str] | None) -> Snapshot:
             return self._killing.observe(views, hosts)
@@ -39,6 +39,11 @@ def strike(at: int, *, after: bool, number: signal.Signals) -> None:
             self._killing.perform(action, lock, now, tied)
 
     real_world.RealWorld = Struck  # type: ignore[misc]
+
+
+def err() -> None:
+    """A bug, for the traceback that it gives."""
+    raise RuntimeError("a bug that the test put there")
 
 
 def move_to(host: str) -> None:
@@ -71,8 +76,9 @@ def begin(options: dict[str, Any], arguments: list[str]) -> int:
     if "host" in options:
         move_to(options["host"])
     if "at" in options:
-        number = signal.Signals[options.get("signal", "SIGKILL")]
-        strike(options["at"], after=options.get("after", False), number=number)
+        name = options.get("signal", "SIGKILL")
+        blow = err if name == "BUG" else send_oneself(signal.Signals[name])
+        strike(options["at"], after=options.get("after", False), blow=blow)
     from pgops.cli.run import run
 
     return run(arguments)

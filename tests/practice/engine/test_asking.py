@@ -33,7 +33,7 @@ def _at_terminal(desk: Desk, answer: str, *words: str) -> tuple[int, str]:
     child, master = pty.fork()
     if child == 0:
         os.environ["PGOPS_STATE_DIR"] = str(desk.state)
-        os.execv(sys.executable, [sys.executable, str(ENTRY), "{}", "-c", desk.lab.config, *words])
+        os.execv(sys.executable, [sys.executable, str(ENTRY), "{}", "-c", desk.lab.config, *words])  # noqa: S606 - argv
     shown = b""
     typed = False
     try:

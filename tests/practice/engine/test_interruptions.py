@@ -128,7 +128,7 @@ def test_a_dcs_without_quorum_stops_the_run_and_it_is_continued_later(desk: Desk
     assert ended.took_s < 30, ended.said
     assert run_id in ended.err
     wait_until(lambda: desk.lab.pgops("runs", "list").exit_code == 0, 30)
-    wait_until(lambda: f"/service/{desk.etcd.scope}/leader" in desk.etcd.keys(), 60)
+    wait_until(lambda: f"/service/{desk.etcd.scope}/leader" in set(desk.etcd.keys()), 60)
 
     ended = desk.pgops("runs", "continue", run_id)
 

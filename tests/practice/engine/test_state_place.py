@@ -26,9 +26,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("a small disk is a mounted tmpfs, which needs root")
     place = tmp_path / "small"
     place.mkdir(mode=0o700)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", str(place)], check=True)
+    subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", str(place)], check=True)
     yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    subprocess.run(["/bin/umount", "-l", str(place)], check=True)
 
 
 def _fill(place: Path) -> Path:

@@ -1,0 +1,94 @@
+"""Members that cannot answer a pause, and a resume that would destroy evidence."""
+
+from __future__ import annotations
+
+import base64
+import json
+import urllib.request
+
+import pytest
+
+from practice.engine.desk import Desk
+
+LAB = "eng-members"
+pytestmark = [pytest.mark.practice, pytest.mark.xdist_group("engine-members")]
+
+
+def _replica(desk: Desk) -> str:
+    leader = desk.etcd.keys()[f"/service/{desk.etcd.scope}/leader"].value
+    return next(name for name in ("n3", "n2", "n1") if name != leader)
+
+
+def _assert_paused_but_for(desk: Desk, name: str) -> None:
+    ended = desk.pgops("pause", "--reason", "a member is silent")
+    assert ended.code == 8, ended.said
+    assert f"{name} does not acknowledge" in ended.err
+    assert desk.etcd.is_paused()
+    assert not {"run", "lock/topology"} & set(desk.etcd.own())
+
+
+def test_a_member_whose_patroni_is_dead_is_named(desk: Desk) -> None:
+    desk.await_healthy()
+    desk.set_pause(on=False)
+    name = _replica(desk)
+    desk.supervise("stop", f"patroni-{name}")
+    try:
+        _assert_paused_but_for(desk, name)
+    finally:
+        desk.supervise("start", f"patroni-{name}")
+    desk.await_healthy_but_paused()
+    desk.set_pause(on=False)
+
+
+def test_a_member_whose_patroni_is_frozen_is_named(desk: Desk) -> None:
+    desk.await_healthy()
+    desk.set_pause(on=False)
+    name = _replica(desk)
+    desk.supervise("signal", "STOP", f"patroni-{name}")
+    try:
+        _assert_paused_but_for(desk, name)
+        still = desk.etcd.still()
+        refused = desk.pgops("resume", "--yes")
+        assert refused.code == 3, refused.said
+        assert name in refused.err
+        assert desk.etcd.still() == still
+    finally:
+        desk.supervise("signal", "CONT", f"patroni-{name}")
+    desk.await_healthy_but_paused()
+    desk.set_pause(on=False)
+
+
+def test_a_resume_over_two_primaries_is_refused(desk: Desk) -> None:
+    desk.await_healthy()
+    desk.set_pause(on=False)
+    desk.lab.lab("break", "split-brain")
+    try:
+        paused = desk.pgops("pause", "--reason", "two primaries")
+        assert paused.code == 8, paused.said
+        still = desk.etcd.still()
+        config = desk.etcd.config()
+
+        refused = desk.pgops("resume", "--yes")
+
+        assert refused.code == 3, refused.said
+        assert "primar" in refused.err or "does not answer" in refused.err
+        assert desk.etcd.still() == still
+        assert desk.etcd.config() == config
+        assert desk.etcd.is_paused()
+    finally:
+        _unpause_by_patroni(desk)
+        desk.lab.lab("mend")
+    desk.await_healthy()
+
+
+def _unpause_by_patroni(desk: Desk) -> None:
+    cluster = desk.cluster
+    leader = desk.etcd.keys()[f"/service/{desk.etcd.scope}/leader"].value
+    coded = base64.b64encode(f"{cluster['rest']['username']}:{cluster['rest']['password']}".encode()).decode()
+    request = urllib.request.Request(  # noqa: S310 - Patroni
+        f"{cluster['hosts'][leader]['rest_url']}/config",
+        json.dumps({"pause": None}).encode(),
+        {"Authorization": f"Basic {coded}"},
+        method="PATCH",
+    )
+    urllib.request.urlopen(request, timeout=20).close()  # noqa: S310 - as above
