@@ -1,6 +1,7 @@
 """pgops in a process that meets a blow: `entry.py '{"at": 1, "after": false, "signal": "SIGKILL"}' pause --reason x`.
 
-With "host" it says that it runs there; with the signal "BUG" raises an error; with "record" every child's argv and environment go to that file.
+With "host" it says that it runs there; the signal "BUG" is an error raised; with "record" the argv and
+environment of every child go to that file.
 """
 
 from __future__ import annotations

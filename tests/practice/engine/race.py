@@ -1,10 +1,12 @@
-"""Eight operators at once, round after round: `race.py CONFIG DIRECTORY ROUNDS VERB VERB` prints a line for each round.
+"""Eight operators at once, round after round: `race.py CONFIG DIRECTORY ROUNDS` prints a line for each round.
 
 They are forks of one warm process, so that all of them are in the race and none is still importing.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
 import sys
@@ -59,8 +61,23 @@ def main(config: str, directory: str, count: str) -> None:
         print(json.dumps(race(config, Path(directory), verb)), flush=True)
 
 
+def warm_up(config: str) -> None:
+    """Import here what a run imports lazily; a child looks first, for the parent must have no connection to inherit."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.close(reader)
+        run(["-c", config, "resume", "--dry-run"])
+        os.write(writer, "\n".join(sys.modules).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as names:
+        for name in names.read().split():
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+    os.wait()
+
+
 if __name__ == "__main__":
-    # What a run imports lazily is imported here, once, by a look that starts no thread which outlives it.
-    run(["-c", sys.argv[1], "resume", "--dry-run", "-q"])
+    warm_up(sys.argv[1])
     print("warm", flush=True)
     main(*sys.argv[1:4])
