@@ -15,6 +15,8 @@ from pathlib import Path
 from pgops.cli.run import run
 
 OPERATORS = 8
+LIBRARY = ("pgops.dcs.etcd3", "pgops.dcs.etcd3_channel", "grpc", "etcd3")
+"""What a run loads in a child of its own."""
 
 
 def work(start: int, config: str, directory: Path, verb: list[str]) -> int:
@@ -71,7 +73,7 @@ def warm_up(config: str) -> None:
         os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as names:
-        for name in names.read().split():
+        for name in (*names.read().split(), *LIBRARY):
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
     os.wait()

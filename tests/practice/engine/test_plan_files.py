@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,17 @@ def test_a_configuration_that_moved_makes_a_plan_stale(desk: Desk, tmp_path: Pat
     assert desk.etcd.still() == still
 
 
+def _await_stillness(desk: Desk) -> None:
+    """Until Patroni has written all that a switchover makes it write: its history comes with a later loop."""
+
+    def is_still() -> bool:
+        before = desk.etcd.still()
+        time.sleep(5)
+        return desk.etcd.still() == before
+
+    wait_until(is_still, 60)
+
+
 def test_a_switchover_makes_a_plan_stale(desk: Desk, tmp_path: Path) -> None:
     desk.set_pause(on=True)
     path = _save(desk, tmp_path, "resume")
@@ -53,15 +65,13 @@ def test_a_switchover_makes_a_plan_stale(desk: Desk, tmp_path: Path) -> None:
     other = next(name for name in ("n1", "n2", "n3") if name != leader)
     _rest(desk, "POST", "/switchover", {"leader": leader, "candidate": other}, leader)
     wait_until(lambda: desk.etcd.keys()[f"/service/{desk.etcd.scope}/leader"].value == other, 30)
-    wait_until(lambda: f"/service/{desk.etcd.scope}/failover" not in set(desk.etcd.keys()), 30)
+    _await_stillness(desk)
     still = desk.etcd.still()
 
     ended = desk.pgops("apply", str(path), "--yes")
 
     assert ended.code == 6, ended.said
-    written_by_patroni = f"/service/{desk.etcd.scope}/history"
-    after = desk.etcd.still()
-    assert {**after, written_by_patroni: 0} == {**still, written_by_patroni: 0}
+    assert desk.etcd.still() == still
     wait_until(lambda: desk.pgops("resume", "--yes").code == 0, 60)
 
 
