@@ -144,7 +144,10 @@ class RunLog:
         self.record = replace(self.record, state="stopped", why=why[:500])
         if lock is not None:
             try:
-                lock.release((Put(lock.keys.run, run_value(self.record)),))
+                changes = [Put(lock.keys.run, run_value(self.record))]
+                if self._earlier is None:  # it went with the first effect, which may not have happened
+                    changes.append(Put(lock.keys.header, header_value(self._plan)))
+                lock.release(changes)
             except (DcsFault, PgopsError):
                 lock.abandon()
         self._conclude("stopped", outcome)

@@ -95,10 +95,11 @@ def test_a_second_signal_ends_it_at_once(desk: Desk) -> None:
 
     assert ended.code in (4, 130), ended.said
     assert ended.took_s < 3
-    # The first effect and the run's record are one transaction: both are there, or nothing is.
-    if "run" in desk.etcd.own():
-        assert "pause" in desk.etcd.own()
-        desk.done("runs", "continue", desk.run_id())
+    run_id = desk.run_id()
+    assert f"pgops runs continue {run_id}" in ended.err
+    desk.done("runs", "continue", run_id)
+    assert desk.etcd.is_paused()
+    assert desk.etcd.own()["pause"].version == 1
     assert "lock/topology" not in desk.etcd.own()
 
 

@@ -60,14 +60,14 @@ def _reason_that_fills_a_block(desk: Desk, small_disk: Path) -> str:
     """A reason whose length lets the journal after the first effect end shortly before the end of a block."""
     sizes = []
     for length in (1, 11):
-        running = desk.stopped("pause", "--reason", "x" * length, at=1, after=True)
+        running = desk.stopped("pause", "--reason", "é" * length, at=1, after=True)
         sizes.append(next((small_disk / "runs").iterdir()).stat().st_size)
         running.child.kill()
         running.go_on()
         desk.done("runs", "abort", desk.run_id())
         next((small_disk / "runs").iterdir()).unlink()
     each = (sizes[1] - sizes[0]) // 10
-    return "x" * next(n for n in range(1, 500) if 40 < -(sizes[0] + each * (n - 1)) % BLOCK_BYTES < 40 + 3 * each)
+    return "é" * next(n for n in range(1, 500) if 40 < -(sizes[0] + each * (n - 1)) % BLOCK_BYTES < 40 + 3 * each)
 
 
 def test_a_disk_that_fills_up_midway_stops_the_run(desk: Desk, small_disk: Path) -> None:
