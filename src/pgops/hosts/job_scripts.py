@@ -113,6 +113,19 @@ look
 """
 )
 
+LIST = (
+    _LOOK.removesuffix("look\n")
+    + """
+if [ -d "$jobs" ] && [ ! -x "$jobs" ]; then fail "$jobs is not ours to enter"; fi
+for job in "$jobs"/*; do
+    [ -d "$job" ] || continue
+    look
+    echo "${job##*/} $state $code $pid $started $(tail -c "$3" -- "$job/log" | base64 -w 0)"
+done
+"""
+)
+"""The second argument counts for nothing here; the third is how many bytes of each log are told."""
+
 STATE = _LOOK + 'echo "$state $code $pid $started"\n'
 
 LOG = _LOOK + '[ "$state" = absent ] || tail -c "$3" -- "$job/log"\n'

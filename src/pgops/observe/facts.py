@@ -222,6 +222,19 @@ class StanzaFacts:
 
 
 @dataclass(frozen=True)
+class JobFacts:
+    """A job of pgops on a host. `exit_code` None of one that ended: it was killed together with what watched it.
+
+    `log_tail` is the end of what it printed, from which progress is read.
+    """
+
+    running: bool
+    exit_code: int | None
+    started_at: datetime | None
+    log_tail: str
+
+
+@dataclass(frozen=True)
 class WalIdentity:
     """SHA-1 of finished WAL segments and contents' SHA-1 of history files in one place (member or repository)."""
 

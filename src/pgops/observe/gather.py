@@ -19,7 +19,7 @@ from pgops.observe.snapshot import NOT_ASKED, DcsKeys, Member, ProxyView, Snapsh
 from pgops.plugins import find_driver
 from pgops.readings import Known, Reading, Unknown
 
-_ON_HOSTS = frozenset({View.HOST, View.SERVICES, View.BACKUP})
+_ON_HOSTS = frozenset({View.HOST, View.SERVICES, View.BACKUP, View.JOBS})
 
 
 def observe(

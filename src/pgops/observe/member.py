@@ -17,6 +17,7 @@ from pgops.hosts.factory import open_host
 from pgops.hosts.host import Host, HostFault
 from pgops.observe.facts import SqlFacts
 from pgops.observe.host import read_control, read_disks, read_files
+from pgops.observe.jobs import read_jobs
 from pgops.observe.parallel import Late, Task
 from pgops.observe.rest import read_code, read_status
 from pgops.observe.snapshot import NOT_ASKED, Member, Node, View
@@ -110,6 +111,8 @@ class MemberProbe:
         if View.BACKUP in self._views and stanza:
             config = self._config.pgbackrest_config
             self._start("stanza", lambda: read_stanza(host, stanza, config, timeout_s=timeout_s))
+        if View.JOBS in self._views:
+            self._start("jobs", lambda: read_jobs(host, self._config.state_dir, timeout_s=timeout_s))
         if View.SERVICES in self._views:
             self._start("services", lambda: self._read_services(host, timeout_s))
 
@@ -141,7 +144,7 @@ class MemberProbe:
 
     def finish_host(self, deadline: float) -> Node:
         """Await the host probes and give the member as it was seen."""
-        for name in ("control", "files", "disks", "stanza", "services"):
+        for name in ("control", "files", "disks", "stanza", "services", "jobs"):
             self._finish(name, deadline, self._absent(name))
         return self._node
 
@@ -172,7 +175,7 @@ class MemberProbe:
             if views[name] not in self._views:
                 return NOT_ASKED
             return Unknown("its address is not known: it has no key in the DCS and none is configured")
-        view = {"stanza": View.BACKUP, "services": View.SERVICES}.get(name, View.HOST)
+        view = {"stanza": View.BACKUP, "services": View.SERVICES, "jobs": View.JOBS}.get(name, View.HOST)
         if view not in self._views:
             return NOT_ASKED
         if name == "stanza" and self._cluster.stanza is None:

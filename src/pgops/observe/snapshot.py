@@ -14,6 +14,7 @@ from pgops.observe.facts import (
     ControlFacts,
     DataDirFiles,
     DiskUsage,
+    JobFacts,
     RestStatus,
     SqlFacts,
     StanzaFacts,
@@ -34,10 +35,11 @@ class View(str, Enum):
     BACKUP = "backup"
     PROXY = "proxy"
     DEEP = "deep"
+    JOBS = "jobs"
 
 
 QUICK = frozenset({View.REST, View.DCS})
-USUAL = frozenset(View) - {View.DEEP}
+USUAL = frozenset(View) - {View.DEEP, View.JOBS}
 ALL = frozenset(View)
 
 NOT_ASKED = Skipped("not asked for in this run")
@@ -258,6 +260,7 @@ class Node:
     services: Reading[tuple[ServiceState, ...]] = NOT_ASKED
     stanza: Reading[StanzaFacts] = NOT_ASKED
     identity: Reading[WalIdentity] = NOT_ASKED
+    jobs: Reading[Mapping[str, JobFacts]] = NOT_ASKED
 
     @property
     def is_primary(self) -> bool | None:

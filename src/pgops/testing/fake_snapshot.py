@@ -7,11 +7,11 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from pgops.dcs import DcsFault, DcsHealth
-from pgops.observe.facts import WalIdentity
+from pgops.observe.facts import JobFacts, WalIdentity
 from pgops.observe.keys import parse_keys, record_prefix
 from pgops.observe.snapshot import ALL, NOT_ASKED, DcsKeys, Node, Snapshot, View
 from pgops.readings import Known, Reading, Skipped, Unknown, known
-from pgops.testing.fake_host import service_states, unit_names
+from pgops.testing.fake_host import FakeJob, service_states, unit_names
 from pgops.testing.fake_member import (
     DISKS,
     REST_PORT,
@@ -36,8 +36,9 @@ _ASIDE = {
     View.SERVICES: ("services",),
     View.BACKUP: ("stanza",),
     View.DEEP: ("identity",),
+    View.JOBS: ("jobs",),
 }
-_ON_HOSTS = frozenset({View.HOST, View.SERVICES, View.BACKUP})
+_ON_HOSTS = frozenset({View.HOST, View.SERVICES, View.BACKUP, View.JOBS})
 
 
 def full_snapshot(fake: FakeCluster) -> Snapshot:
@@ -79,6 +80,10 @@ def _read_dcs(fake: FakeCluster) -> tuple[Reading[DcsKeys], Reading[DcsHealth]]:
         return Unknown(str(fault)), Unknown(str(fault))
 
 
+def _job(job: FakeJob) -> JobFacts:
+    return JobFacts(job.state == "running", job.exit_code, EPOCH, "")
+
+
 def _node(fake: FakeCluster, member: FakeMember, keys: DcsKeys | None) -> Node:
     name = member.name
     leader = fake.dcs.peek(f"{fake.config.prefix}leader")
@@ -107,5 +112,6 @@ def _node(fake: FakeCluster, member: FakeMember, keys: DcsKeys | None) -> Node:
         services=down or Known(states),
         stanza=down or Skipped("no pgBackRest stanza is configured"),
         identity=down or Known(WalIdentity({}, {})),
+        jobs=down or Known({name: _job(job) for name, job in host.jobs.items()}),
     )
     return replace(made, **fake.facts.get(name, {}))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,9 @@ from pgops.config.model import ServiceConfig
 from pgops.hosts.fence import FencedOff
 from pgops.hosts.host import Host, HostFault
 from pgops.hosts.jobs import Jobs, JobState, open_jobs
+from pgops.observe.facts import JobFacts
+from pgops.observe.jobs import read_jobs
+from pgops.readings import Known
 
 
 def jobs(acted: Acted) -> Jobs:
@@ -25,35 +28,56 @@ def jobs(acted: Acted) -> Jobs:
 
 
 def start(acted: Acted, name: str, *argv: str, host: Host | None = None, token: int = 5) -> None:
-    jobs(acted).start(host or acted.host, name, argv, identity=acted.identity, fence=acted.fence(token), timeout_s=10)
+    jobs(acted).start(host or acted.host, name, argv, identity=acted.identity, fence=acted.fence(token), timeout_s=30)
 
 
 def state(acted: Acted, name: str, host: Host | None = None) -> JobState:
-    return jobs(acted).state(host or acted.host, name, identity=acted.identity, timeout_s=10)
+    return jobs(acted).state(host or acted.host, name, identity=acted.identity, timeout_s=30)
 
 
 def wait(until: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not until():
         assert time.monotonic() < deadline, what
         time.sleep(0.1)
 
 
+def gate(acted: Acted) -> Path:
+    """Jobs of these tests end when this file appears: however slow the machine is, they run until they were looked at."""
+    return acted.place / "gate"
+
+
+def until_open(acted: Acted, then: str) -> str:
+    """A shell script that waits for the gate."""
+    return f"while [ ! -e {gate(acted)} ]; do sleep 0.1; done; {then}"
+
+
 def test_a_job_from_start_to_end(acted: Acted) -> None:
     assert state(acted, "restore-1") == JobState("absent")
-    start(acted, "restore-1", "sh", "-c", 'printf "%s|" "$@"; sleep 1; exit 3', "sh", "it's $HOME", "a\nb", "")
+    start(
+        acted,
+        "restore-1",
+        "sh",
+        "-c",
+        'printf "%s|" "$@"; ' + until_open(acted, "exit 3"),
+        "sh",
+        "it's $HOME",
+        "a\nb",
+        "",
+    )
     running = state(acted, "restore-1")
     assert running.state == "running" and running.pid and running.started_at
     assert abs(running.started_at.timestamp() - time.time()) < 10
     with pytest.raises(HostFault, match="the job runs"):
-        jobs(acted).forget(acted.host, "restore-1", identity=acted.identity, fence=acted.fence(), timeout_s=10)
+        jobs(acted).forget(acted.host, "restore-1", identity=acted.identity, fence=acted.fence(), timeout_s=30)
+    gate(acted).touch()
     wait(lambda: state(acted, "restore-1").state == "ended", "it ends")
     assert state(acted, "restore-1") == JobState("ended", 3, running.started_at, None)
-    log = jobs(acted).log(acted.host, "restore-1", identity=acted.identity, last_bytes=6, timeout_s=10)
+    log = jobs(acted).log(acted.host, "restore-1", identity=acted.identity, last_bytes=6, timeout_s=30)
     assert log == "|a\nb||"
     start(acted, "restore-1", "true")
     assert state(acted, "restore-1").exit_code == 3, "its name was used already"
-    jobs(acted).forget(acted.host, "restore-1", identity=acted.identity, fence=acted.fence(), timeout_s=10)
+    jobs(acted).forget(acted.host, "restore-1", identity=acted.identity, fence=acted.fence(), timeout_s=30)
     assert state(acted, "restore-1").state == "absent"
 
 
@@ -64,7 +88,7 @@ def test_two_operators_at_once_start_it_once(acted: Acted) -> None:
 
     def work(host: Host) -> None:
         try:
-            start(acted, "once", "sh", "-c", f"echo x >>{mark}; sleep 3", host=host)
+            start(acted, "once", "sh", "-c", f"echo x >>{mark}; {until_open(acted, 'true')}", host=host)
         except HostFault as fault:
             faults.append(fault)
 
@@ -75,6 +99,7 @@ def test_two_operators_at_once_start_it_once(acted: Acted) -> None:
         thread.join()
     assert faults == []
     assert state(acted, "once").state == "running"
+    gate(acted).touch()
     wait(lambda: state(acted, "once").exit_code == 0, "it ends")
     assert mark.read_text() == "x\n"
     for host in hosts:
@@ -99,15 +124,15 @@ from pgops.hosts.jobs import open_jobs
 config = eval(sys.argv[1])
 fence = eval(sys.argv[2])
 open_jobs(ServiceConfig(manager="supervisor"), config).start(
-    open_host(config, Timeouts()), "long", ["sh", "-c", "sleep 2; echo done"], identity=Identity.OWNER, fence=fence,
-    timeout_s=10)
+    open_host(config, Timeouts()), "long", ["sh", "-c", sys.argv[3]], identity=Identity.OWNER, fence=fence,
+    timeout_s=30)
 print("started", flush=True)
 time.sleep(60)
 """
 
 
 def test_a_job_outlives_a_killed_operator_and_another_finds_it(acted: Acted) -> None:
-    argv = [sys.executable, "-c", OPERATOR, repr(acted.config), repr(acted.fence())]
+    argv = [sys.executable, "-c", OPERATOR, repr(acted.config), repr(acted.fence()), until_open(acted, "echo done")]
     operator = subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True)
     assert operator.stdout is not None
     assert operator.stdout.readline() == b"started\n"
@@ -116,8 +141,9 @@ def test_a_job_outlives_a_killed_operator_and_another_finds_it(acted: Acted) -> 
     operator.stdout.close()
     other = acted.another()
     assert state(acted, "long", other).state == "running"
+    gate(acted).touch()
     wait(lambda: state(acted, "long", other).exit_code == 0, "it ends")
-    assert jobs(acted).log(other, "long", identity=acted.identity, last_bytes=99, timeout_s=10) == "done\n"
+    assert jobs(acted).log(other, "long", identity=acted.identity, last_bytes=99, timeout_s=30) == "done\n"
     other.close()
 
 
@@ -164,3 +190,22 @@ def test_another_process_of_the_same_number_and_another_boot_are_not_the_job(act
 def test_a_name_that_is_no_file_name_is_refused(acted: Acted, name: str) -> None:
     with pytest.raises(HostFault, match="is not the name of a job"):
         start(acted, name, "true")
+
+
+def test_the_probe_tells_of_all_jobs(acted: Acted) -> None:
+    def seen() -> Mapping[str, JobFacts]:
+        reading = read_jobs(acted.host, acted.config.state_dir, timeout_s=30, identity=acted.identity)
+        assert isinstance(reading, Known), reading
+        return reading.value
+
+    before = set(seen())
+    start(acted, "long-1", "sh", "-c", "echo 10 %; sleep 60")
+    start(acted, "short-1", "sh", "-c", "echo 'kept é'; exit 4")
+    wait(lambda: not seen()["short-1"].running and "10 %" in seen()["long-1"].log_tail, "one ends, one has begun")
+    told = seen()
+    assert set(told) - before == {"long-1", "short-1"}
+    assert (told["short-1"].exit_code, told["long-1"].exit_code) == (4, None)
+    assert told["short-1"].log_tail == "kept é\n" and told["long-1"].running
+    assert told["long-1"].started_at == state(acted, "long-1").started_at
+    jobs(acted).stop(acted.host, "long-1", identity=acted.identity, fence=acted.fence(), timeout_s=30)
+    assert not seen()["long-1"].running

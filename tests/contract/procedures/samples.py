@@ -21,7 +21,7 @@ from pgops.plan.step import (
     needed,
     satisfied,
 )
-from pgops.readings import Known, Pending, Reading, known, reason
+from pgops.readings import Known, Pending, Reading, known
 from pgops.testing.fake_cluster import FakeCluster, fake_config
 from pgops.testing.fake_host import FakeJob
 from pgops.testing.fake_world import FakeWorld
@@ -29,7 +29,7 @@ from pgops.testing.fake_world import FakeWorld
 NODE = "n2"
 DATA = "/var/lib/postgresql/data"
 LABEL = "20261123-030000F"
-_VIEWS = frozenset({View.BACKUP, View.HOST})
+_VIEWS = frozenset({View.BACKUP, View.HOST, View.JOBS})
 _HOSTS = frozenset({NODE})
 _MOMENT = datetime(2026, 11, 23, 3, 0, tzinfo=timezone.utc)
 
@@ -56,16 +56,19 @@ def _noted(now: Snapshot) -> str | None:
 
 
 def _start(pinned: Pinned) -> Step:
-    def check(first: Snapshot, now: Snapshot) -> Verdict:
-        stanza = known(_stanza(now))
-        if stanza is None:
-            return blocked(f"the repository cannot be seen: {reason(_stanza(now))}")
-        if stanza.backup_running or _new_label(first, now) or _noted(now):
+    name = f"backup-{pinned.run_id}"
+
+    def check(_first: Snapshot, now: Snapshot) -> Verdict:
+        node = now.node(NODE)
+        jobs = known(node.jobs) if node else None
+        if jobs is None:
+            return blocked(f"the jobs of {NODE} cannot be seen")
+        if name in jobs or _noted(now):
             return satisfied("the backup was begun")
         return needed("no backup runs")
 
     def actions(_first: Snapshot, _now: Snapshot) -> tuple[Action, ...]:
-        return (StartJob(NODE, f"backup-{pinned.run_id}", ("pgbackrest", "backup")),)
+        return (StartJob(NODE, name, ("pgbackrest", "backup")),)
 
     return Step(
         "start",
