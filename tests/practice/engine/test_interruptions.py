@@ -107,10 +107,8 @@ def test_a_signal_before_the_first_effect_leaves_nothing(desk: Desk) -> None:
     _clear(desk)
     still = desk.etcd.still()
     running = desk.start(*PAUSE)
-    time.sleep(0.3)
+    time.sleep(0.1)
     ended = running.go_on(signal.SIGINT)
-    if ended.code == 0:
-        pytest.fail("the signal came too late to be of use")
     assert ended.code in (130, -2, 1), ended.said  # 1: Python itself was still starting
     assert desk.etcd.still() == still
 
