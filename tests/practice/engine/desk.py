@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,9 +149,22 @@ class Desk:
         """Until a look finds nothing bad."""
         wait_until(lambda: self.lab.health()[0] == 0, 60)
 
-    def await_healthy_but_paused(self) -> None:
-        """Until a look finds nothing worse than a warning, as a pause is one."""
-        wait_until(lambda: (self.lab.health()[0] or 0) <= 1, 60)
+    def leader(self) -> str:
+        """Who holds Patroni's lock; empty for nobody."""
+        key = self.etcd.keys().get(f"/service/{self.etcd.scope}/leader")
+        return key.value if key else ""
+
+    def ask_patroni(self, method: str, path: str, body: dict[str, Any]) -> None:
+        """Call the leader's REST API; it must do it."""
+        cluster = self.cluster
+        coded = base64.b64encode(f"{cluster['rest']['username']}:{cluster['rest']['password']}".encode()).decode()
+        request = urllib.request.Request(  # noqa: S310 - Patroni
+            f"{cluster['hosts'][self.leader()]['rest_url']}{path}",
+            json.dumps(body).encode(),
+            {"Authorization": f"Basic {coded}"},
+            method=method,
+        )
+        urllib.request.urlopen(request, timeout=60).close()  # noqa: S310 - as above
 
 
 def named_run(text: str) -> str:

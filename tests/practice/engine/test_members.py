@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import urllib.request
-
 import pytest
 
-from practice.engine.desk import Desk
+from practice.engine.desk import Desk, wait_until
 
 LAB = "eng-members"
 pytestmark = [pytest.mark.practice, pytest.mark.xdist_group("engine-members")]
 
 
 def _replica(desk: Desk) -> str:
-    leader = desk.etcd.keys()[f"/service/{desk.etcd.scope}/leader"].value
-    return next(name for name in ("n3", "n2", "n1") if name != leader)
+    return next(name for name in ("n3", "n2", "n1") if name != desk.leader())
 
 
 def _assert_paused_but_for(desk: Desk, name: str) -> None:
@@ -36,8 +31,8 @@ def test_a_member_whose_patroni_is_dead_is_named(desk: Desk) -> None:
         _assert_paused_but_for(desk, name)
     finally:
         desk.supervise("start", f"patroni-{name}")
-    desk.await_healthy_but_paused()
-    desk.set_pause(on=False)
+    wait_until(lambda: desk.pgops("resume").code == 0, 60)
+    desk.await_healthy()
 
 
 def test_a_member_whose_patroni_is_frozen_is_named(desk: Desk) -> None:
@@ -54,8 +49,8 @@ def test_a_member_whose_patroni_is_frozen_is_named(desk: Desk) -> None:
         assert desk.etcd.still() == still
     finally:
         desk.supervise("signal", "CONT", f"patroni-{name}")
-    desk.await_healthy_but_paused()
-    desk.set_pause(on=False)
+    wait_until(lambda: desk.pgops("resume").code == 0, 60)
+    desk.await_healthy()
 
 
 def test_a_resume_over_two_primaries_is_refused(desk: Desk) -> None:
@@ -76,19 +71,6 @@ def test_a_resume_over_two_primaries_is_refused(desk: Desk) -> None:
         assert desk.etcd.config() == config
         assert desk.etcd.is_paused()
     finally:
-        _unpause_by_patroni(desk)
+        desk.ask_patroni("PATCH", "/config", {"pause": None})
         desk.lab.lab("mend")
     desk.await_healthy()
-
-
-def _unpause_by_patroni(desk: Desk) -> None:
-    cluster = desk.cluster
-    leader = desk.etcd.keys()[f"/service/{desk.etcd.scope}/leader"].value
-    coded = base64.b64encode(f"{cluster['rest']['username']}:{cluster['rest']['password']}".encode()).decode()
-    request = urllib.request.Request(  # noqa: S310 - Patroni
-        f"{cluster['hosts'][leader]['rest_url']}/config",
-        json.dumps({"pause": None}).encode(),
-        {"Authorization": f"Basic {coded}"},
-        method="PATCH",
-    )
-    urllib.request.urlopen(request, timeout=20).close()  # noqa: S310 - as above

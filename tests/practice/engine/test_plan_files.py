@@ -23,20 +23,10 @@ def _save(desk: Desk, tmp_path: Path, *words: str) -> Path:
     return path
 
 
-def _rest(desk: Desk, method: str, path: str, body: dict[str, Any], member: str = "n1") -> None:
-    import httpx
-
-    cluster = desk.cluster
-    auth = (cluster["rest"]["username"], cluster["rest"]["password"])
-    url = cluster["hosts"][member]["rest_url"]
-    answer = httpx.request(method, f"{url}{path}", json=body, auth=auth, timeout=60)
-    assert answer.status_code == 200, answer.text
-
-
 def test_a_configuration_that_moved_makes_a_plan_stale(desk: Desk, tmp_path: Path) -> None:
     desk.set_pause(on=False)
     path = _save(desk, tmp_path, "pause", "--reason", "drift")
-    _rest(desk, "PATCH", "/config", {"maximum_lag_on_failover": 1048577})
+    desk.ask_patroni("PATCH", "/config", {"maximum_lag_on_failover": 1048577})
     still = desk.etcd.still()
 
     ended = desk.pgops("apply", str(path))
@@ -60,11 +50,10 @@ def _await_stillness(desk: Desk) -> None:
 def test_a_switchover_makes_a_plan_stale(desk: Desk, tmp_path: Path) -> None:
     desk.set_pause(on=True)
     path = _save(desk, tmp_path, "resume")
-    keys = desk.etcd.keys()
-    leader = keys[f"/service/{desk.etcd.scope}/leader"].value
+    leader = desk.leader()
     other = next(name for name in ("n1", "n2", "n3") if name != leader)
-    _rest(desk, "POST", "/switchover", {"leader": leader, "candidate": other}, leader)
-    wait_until(lambda: desk.etcd.keys()[f"/service/{desk.etcd.scope}/leader"].value == other, 30)
+    desk.ask_patroni("POST", "/switchover", {"leader": leader, "candidate": other})
+    wait_until(lambda: desk.leader() == other, 30)
     _await_stillness(desk)
     still = desk.etcd.still()
 
