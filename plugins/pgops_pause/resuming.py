@@ -75,8 +75,8 @@ def _steady(pinned: Pinned) -> Step:
         loop_s = keys.number("loop_wait", 10) if keys else None
         left_s = (10 if loop_s is None else loop_s) - (now.taken_at - pinned.moment).total_seconds()
         if left_s > 0:
-            return needed(f"{leader.name} leads; Patroni's loop is watched for {left_s:.0f} s more")
-        return satisfied(f"{leader.name} leads, a whole loop after the resume")
+            return needed(f"{leader.name} leads; it is watched for {left_s:.0f} s more")
+        return satisfied(f"{leader.name} leads, and its Patroni's loop turned since this was planned")
 
     return Step(
         id="steady",

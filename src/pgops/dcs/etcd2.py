@@ -18,6 +18,7 @@ from pgops.dcs import Compare, DcsFault, DcsHealth, DcsKey, DcsMember, Delete, P
 from pgops.dcs.endpoint import Endpoint, parse_endpoint, reachable_endpoints
 from pgops.dcs.etcd2_records import OWN_PREFIX, OwnKeys, check_own
 from pgops.dcs.etcd3 import Etcd3Dcs
+from pgops.dcs.etcd3_channel import load_library
 from pgops.dcs.etcd_http import Metrics, Verdict, read_metrics, read_verdict
 from pgops.dcs.race import Asked, first_answer
 from pgops.readings import Skipped
@@ -92,6 +93,10 @@ class Etcd2Dcs:
     def revoke_lease(self, lease: int) -> None:
         """See `pgops.dcs.Dcs`."""
         self._own.ask(lambda dcs: dcs.revoke_lease(lease))
+
+    def load(self) -> None:
+        """Load the library that pgops's own records need, and ask nobody."""
+        load_library()
 
     def warm_up(self) -> None:
         """Load the library and find a member for the first write. What fails here fails, and says so, at that write."""

@@ -12,7 +12,7 @@ from pgops.clients.http import HttpClient
 from pgops.config.model import DcsConfig
 from pgops.dcs import Compare, DcsFault, DcsHealth, DcsKey, DcsMember, Delete, Put, Transaction
 from pgops.dcs.endpoint import Endpoint, parse_endpoint, reachable_endpoints
-from pgops.dcs.etcd3_channel import Channel, ListedMember, MemberStatus
+from pgops.dcs.etcd3_channel import Channel, ListedMember, MemberStatus, load_library
 from pgops.dcs.etcd3_write import FIRST_SHARE, Writes
 from pgops.dcs.etcd_http import Metrics, Verdict, read_metrics, read_verdict
 from pgops.dcs.race import Asked, first_answer
@@ -79,6 +79,10 @@ class Etcd3Dcs:
     def revoke_lease(self, lease: int) -> None:
         """See `pgops.dcs.Dcs`."""
         self._writes.revoke_lease(lease)
+
+    def load(self) -> None:
+        """Load the library, and ask nobody."""
+        load_library()
 
     def warm_up(self) -> None:
         """Load the library and find a member for the first write. What fails here fails, and says so, at that write."""

@@ -174,7 +174,7 @@ class Channel:
                 self._client = None
 
     def _call(self, question: Callable[[Any], Any]) -> Any:
-        grpc, exceptions = _load()
+        grpc, exceptions = load_library()
         deadline = time.monotonic() + self._timeout_s
         renewed = False
         while True:
@@ -194,7 +194,7 @@ class Channel:
 
     def _write(self, question: Callable[[Any, float], Any], limit_s: float) -> Any:
         """One write, sent once; again only where etcd did not look at it for want of a valid login."""
-        grpc, exceptions = _load()
+        grpc, exceptions = load_library()
         deadline = time.monotonic() + limit_s
         try:
             client = self._connected()
@@ -225,7 +225,7 @@ class Channel:
         """A token is forgotten when its etcd restarts, or after minutes without use. Raises `NotTaken`."""
         import etcd3.etcdrpc
 
-        grpc, _ = _load()
+        grpc, _ = load_library()
         left_s = max(0.0, deadline - time.monotonic())
         if not self._login_lock.acquire(timeout=left_s):
             raise NotTaken(f"no login within {left_s:.3g} s")
@@ -277,7 +277,7 @@ def _origin(error: BaseException) -> tuple[str, str]:
     return code, str(origin.details()) if hasattr(origin, "details") else ""
 
 
-def _load() -> tuple[Any, Any]:
+def load_library() -> tuple[Any, Any]:
     """grpc and etcd3's exceptions. The first import sets what grpc reads from the environment."""
     with _import_lock, warnings.catch_warnings():
         # Its generated code is from before protobuf 4 and Python 3.12.
@@ -301,7 +301,7 @@ def _ask_status(client: Any) -> Any:
 
 
 def _messages() -> Any:
-    _load()
+    load_library()
     import etcd3.etcdrpc
 
     return etcd3.etcdrpc
@@ -313,7 +313,7 @@ def _ask_transaction(client: Any, request: Any, left_s: float | None = None) -> 
 
 def _ask_nothing(client: Any) -> None:
     """A linearizable read of no key. That the login may not read it is an answer, which etcd gives after its leader's."""
-    grpc, _ = _load()
+    grpc, _ = load_library()
     request = _messages().RangeRequest(key=b"/pgops/", count_only=True)
     try:
         client.kvstub.Range(request, client.timeout, metadata=client.metadata)

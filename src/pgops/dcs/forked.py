@@ -15,10 +15,13 @@ from contextlib import suppress
 from typing import Any
 
 from pgops.dcs import Compare, Dcs, DcsFault, DcsHealth, DcsKey, DcsOutcomeUnknown, Delete, Put, Transaction
-from pgops.dcs.forked_child import IGNORED, serve
+from pgops.dcs.forked_child import IGNORED, LOADED, serve
 
 GRACE_S = 1.0
-"""Beyond the driver's own timeout: loading the library, and a driver that asks twice within its bounds."""
+"""Beyond the driver's own timeout: a driver that asks twice within its bounds."""
+
+START_S = 10.0
+"""What the child may take to load its libraries, on a machine that starves; no call's own limit counts for it."""
 
 _LENGTH = struct.Struct("!Q")
 
@@ -50,7 +53,7 @@ class ForkedDcs:
         self._reading = False
         self._ended = False
         self._last = 0
-        self._awaited: set[int] = set()
+        self._awaited = {LOADED}
         self._answers: dict[int, tuple[str, Any]] = {}
         self._received = bytearray()
 
@@ -103,6 +106,10 @@ class ForkedDcs:
             self._pid = 0
 
     def _call(self, method: str, *arguments: object, writes: bool = False) -> Any:
+        if self._await(LOADED, time.monotonic() + START_S) is None:
+            raise DcsFault(
+                f"the process that asks the DCS {'ended' if self._ended else 'could not load its libraries'}"
+            )
         deadline = time.monotonic() + self._limit_s
         with self._turn:
             self._last += 1
@@ -166,7 +173,7 @@ class ForkedDcs:
                     self._reading = False
                     self._turn.notify_all()
                 self._answers.update({key: answer for key, answer in answers.items() if key in self._awaited})
-            return self._answers.pop(number)
+            return self._answers[LOADED] if number == LOADED else self._answers.pop(number)
 
     def _receive(self, deadline: float) -> dict[int, tuple[str, Any]]:
         """What came, once something came. Only one thread at a time is here."""

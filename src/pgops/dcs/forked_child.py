@@ -18,11 +18,21 @@ from pgops.dcs import Dcs, DcsFault, DcsOutcomeUnknown
 IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 """Signals that the parent answers."""
 
+LOADED = 0
+"""The number of the child's first answer, which nobody asked for: its libraries are loaded. Requests count from 1."""
+
 _WORKERS = 8
 
 _LENGTH = struct.Struct("!Q")
 
 _METHODS = frozenset({"read_prefix", "read_keys", "transact", "grant_lease", "keep_lease", "revoke_lease", "health"})
+
+
+@runtime_checkable
+class Loading(Protocol):
+    """A driver that can load its libraries ahead of its first call, so that no timeout of that call counts for it."""
+
+    def load(self) -> None: ...
 
 
 @runtime_checkable
@@ -71,10 +81,13 @@ class _Service:
     def _begin(self) -> None:
         try:
             self._dcs = self._make()
+            if isinstance(self._dcs, Loading):
+                self._dcs.load()
         except Exception as error:  # told at every call
             self._fault = error
         finally:
             self._made.set()
+        self._send((LOADED, "value", None))
         if isinstance(self._dcs, Warming):
             with suppress(Exception):  # what is wrong shows at the first call
                 self._dcs.warm_up()
@@ -82,12 +95,15 @@ class _Service:
     def _work(self) -> None:
         while True:
             number, method, arguments = pickle.loads(self._requests.get())  # noqa: S301 - written by our own parent
-            answer = pickle.dumps((number, *self._answer(method, arguments)))
-            with self._sending:
-                try:
-                    self._channel.sendall(_LENGTH.pack(len(answer)) + answer)
-                except OSError:  # the parent is gone
-                    os._exit(0)
+            self._send((number, *self._answer(method, arguments)))
+
+    def _send(self, answer: tuple[int, str, Any]) -> None:
+        frame = pickle.dumps(answer)
+        with self._sending:
+            try:
+                self._channel.sendall(_LENGTH.pack(len(frame)) + frame)
+            except OSError:  # the parent is gone
+                os._exit(0)
 
     def _answer(self, method: str, arguments: tuple[object, ...]) -> tuple[str, Any]:
         self._made.wait()

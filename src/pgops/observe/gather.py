@@ -10,6 +10,7 @@ from functools import partial
 
 from pgops.config.model import ClusterConfig, HostConfig
 from pgops.dcs import Dcs, DcsFault, DcsHealth, DcsKey
+from pgops.dcs.forked import START_S
 from pgops.errors import PgopsError
 from pgops.observe.deep import read_deep
 from pgops.observe.keys import parse_keys, record_prefix
@@ -73,7 +74,8 @@ def observe(
     proxies = [Task(_proxy_reader(cluster, index)) for index in range(len(cluster.proxies)) if View.PROXY in views]
 
     try:
-        keys, health = dcs_task.result(network_deadline)
+        # A connection that is given bounds its calls itself, and may have to load its libraries first.
+        keys, health = dcs_task.result(network_deadline if dcs is None else network_deadline + START_S)
     except Late:
         keys = health = Unknown("the DCS gave no answer in time")
     except Exception as error:  # a driver may be a stranger's
