@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -15,6 +17,13 @@ from pgops_lab.lab import Lab
 from unit.lab.samples import sample
 
 Endpoint = tuple[str, int]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A short path: the sockets of a lab below it must fit, whatever number pytest's own directory has by now."""
+    with TemporaryDirectory(prefix="pl") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture(autouse=True)
