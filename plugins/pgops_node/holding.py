@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pgops.observe.records import HoldRecord, hold_value
 from pgops.observe.snapshot import Snapshot
 from pgops.plan.step import Params, Part, Pinned, Procedure
-from pgops_node.holds import hold, refused_start, release
-from pgops_node.services import VIEWS, find_service, node_of, role_of
+from pgops.steps.holds import hold, refused_start, release
+from pgops.steps.services import VIEWS, find_service, node_of, role_of
 
 _Derive = Callable[[Params, Pinned, Snapshot], tuple[Part, ...]]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pgops.observe.snapshot import Snapshot
 from pgops.plan.step import Params, Part, Pinned, Procedure
 from pgops.readings import known
+from pgops.steps.switching import VIEWS, acknowledgement, switch
 from pgops_pause import recording
 from pgops_pause.evidence import evidence
 from pgops_pause.records import wanted_record
-from pgops_pause.switching import VIEWS, acknowledgement, switch
 
 
 def _steps(params: Params, pinned: Pinned, first: Snapshot) -> tuple[Part, ...]:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pgops.observe.snapshot import DcsKeys, Snapshot
 from pgops.plan.step import Params, Part, Pinned, Procedure, Risk, Step, Verdict, needed, satisfied
 from pgops.readings import known
+from pgops.steps.switching import VIEWS, acknowledgement, switch
 from pgops_pause import recording
 from pgops_pause.evidence import VIEWS as EVIDENCE_VIEWS
 from pgops_pause.evidence import evidence
 from pgops_pause.records import describe
-from pgops_pause.switching import VIEWS, acknowledgement, switch
 
 
 def _steps(params: Params, pinned: Pinned, first: Snapshot) -> tuple[Part, ...]:

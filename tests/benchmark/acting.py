@@ -16,6 +16,7 @@ from pgops.dcs import Dcs, Put
 from pgops.dcs.opening import open_dcs
 from pgops.engine.lock import Lock
 from pgops.engine.operation import make_plan, run_plan
+from pgops.engine.stopping import Clock
 from pgops.observe.gather import observe
 from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import Action, CallRest
@@ -30,6 +31,7 @@ class StillWorld:
         self.dcs = dcs
         self._seen = seen
         self.done = 0
+        self.clock = Clock()
 
     def observe(self, views: frozenset[View], hosts: frozenset[str] | None) -> Snapshot:
         """What was seen, with the number of actions so far where the steps look for it."""

@@ -25,12 +25,14 @@ from pgops.hosts.process import run
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmark.acting import measure_engine
+from benchmark.backing_up import measure_backup
 
 PYTHON = sys.executable
 PGOPS = str(Path(PYTHON).parent / "pgops")
 ONE_TIMEOUT_S = Timeouts().connect_s + Timeouts().answer_s
 DCS_GONE_LIMIT_S = 3.0
 RUN_LIMIT_S, STEP_LIMIT_S = 0.015, 0.002
+BESIDE_LIMIT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def bench_lab(bench: Bench, name: str) -> None:
         ],
     )
     bench_pause(bench, status, patronictl)
+    bench_backup(bench, status, patronictl)
     silent = next(member["name"] for member in status["members"] if "replica" in member["patroni_says"])
     with stopped(_node_pids(status, silent)):
         rows = [
@@ -160,6 +163,24 @@ def bench_pause(bench: Bench, status: Mapping[str, Any], patronictl: Path) -> No
     print(f"\nthe engine over the bare calls (median of {bench.rounds})")
     bench.limit("journal and lock, a run", run_ms / 1000, RUN_LIMIT_S)
     bench.limit("journal and lock, a step", step_ms / 1000, STEP_LIMIT_S)
+
+
+def bench_backup(bench: Bench, status: Mapping[str, Any], patronictl: Path) -> None:
+    """`backup` where it is not the leader's turn, beside `patronictl list`; and what it adds to pgBackRest on the leader."""
+    replica = next(member["name"] for member in status["members"] if "replica" in member["patroni_says"])
+    leader = next(member["name"] for member in status["members"] if "replica" not in member["patroni_says"])
+    patroni = f"{status['directory']}/n1/patroni.yml"
+    bench.table(
+        "backup from cron on a replica",
+        [
+            Row("patronictl list", [str(patronictl), "-c", patroni, "list"]),
+            Row("pgops backup, silent", [PGOPS, "-c", status["config"], "backup", "--node", replica], 0.5),
+        ],
+    )
+    logs = Path(status["directory"]) / "log" / f"pgbackrest-{leader}"
+    beside_s = measure_backup(PGOPS, status["config"], leader, logs, max(3, bench.rounds // 2))
+    print("\nbackup on the leader")
+    bench.limit("beside pgBackRest's own time", beside_s, BESIDE_LIMIT_S)
 
 
 def _pid(status: Mapping[str, Any], program: str) -> int:

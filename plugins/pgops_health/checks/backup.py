@@ -9,17 +9,11 @@ from typing import Any
 from pgops.checks import Check, Finding, critical, ok, skipped, unknown, warning
 from pgops.observe.facts import Backup, StanzaFacts
 from pgops.observe.snapshot import Node, Snapshot, View
+from pgops.pgbackrest.statuses import explain_status
 from pgops.readings import Known, Skipped, reason
 from pgops.render.units import format_duration
 
-_CODES = {
-    1: "no stanza of this name in the repository",
-    2: "no valid backup",
-    3: "the stanza's own files are missing",
-    4: "the repositories disagree",
-    5: "the repositories hold different databases",
-}
-"""`pgbackrest info` status codes. Source: pgBackRest, src/command/info/info.c."""
+_FULL = "pgops backup --type full"
 
 
 def _witnesses(snapshot: Snapshot) -> list[tuple[Node, StanzaFacts]]:
@@ -51,14 +45,12 @@ def find_stanza(snapshot: Snapshot) -> Iterator[Finding]:
     node, stanza = witnesses[0]
     bad = [repo for repo in stanza.repositories if repo.code]
     for repo in bad:
-        meaning = _CODES.get(repo.code, repo.message or "unknown status")
-        yield critical(
-            f"repository {repo.key}: {meaning} (status code {repo.code}, as {node.name} sees it)",
-            next_step=f"pgbackrest --stanza={snapshot.cluster.stanza} info, then check, on {node.name}",
-        )
+        meaning, next_step = explain_status(repo.code, repo.message)
+        seen = f"(status code {repo.code}, as {node.name} sees it)"
+        yield critical(f"repository {repo.key}: {meaning} {seen}", next_step=next_step)
     if stanza.code and not bad:
-        meaning = _CODES.get(stanza.code, stanza.message)
-        yield critical(f"stanza: {meaning} (status code {stanza.code})", next_step="pgbackrest check on the primary")
+        meaning, next_step = explain_status(stanza.code, stanza.message)
+        yield critical(f"stanza: {meaning} (status code {stanza.code})", next_step=next_step)
     newest: dict[int, Backup] = {}
     for backup in sorted(stanza.backups, key=lambda item: item.stopped_at):
         newest[backup.repo_key] = backup
@@ -77,35 +69,51 @@ def find_stanza(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def find_age(snapshot: Snapshot) -> Iterator[Finding]:
-    """The newest backup, and the newest full one, of the present database are young enough, in every repository."""
+    """The newest backup, and the newest full one, of the present database are young enough, in every repository.
+
+    A backup counts whichever member sees it, so that this is silent exactly as long as backups are made somewhere; that
+    the members see different ones is for `repository` to tell. One with errors is none.
+    """
     witnesses = _witnesses(snapshot)
     if not witnesses:
         yield _nothing(snapshot)
         return
-    _, stanza = witnesses[0]
-    current = [item for item in stanza.backups if item.database_id == stanza.current_database_id]
-    if not current:
-        yield critical("there is no backup of this database", next_step="pgbackrest --type=full backup on the primary")
+    sights = [(node.name, item) for node, stanza in witnesses for item in _good(stanza)]
+    if not sights:
+        yield critical("there is no backup of this database", next_step=_FULL)
         return
-    keys = sorted({item.repo_key for item in current} | {repo.key for repo in stanza.repositories})
+    keys = sorted(
+        {item.repo_key for _, item in sights} | {repo.key for _, stanza in witnesses for repo in stanza.repositories}
+    )
     for key in keys:
-        mine = [item for item in current if item.repo_key == key]
-        yield _age(snapshot, key if len(keys) > 1 else None, mine)
+        mine = [(name, item) for name, item in sights if item.repo_key == key]
+        yield _age(snapshot, key if len(keys) > 1 else None, [item for _, item in mine], _tell_sight(witnesses, mine))
 
 
-def _age(snapshot: Snapshot, key: int | None, backups: list[Backup]) -> Finding:
+def _good(stanza: StanzaFacts) -> list[Backup]:
+    return [item for item in stanza.backups if item.database_id == stanza.current_database_id and not item.error]
+
+
+def _tell_sight(witnesses: list[tuple[Node, StanzaFacts]], sights: list[tuple[str, Backup]]) -> str:
+    """Who sees the newest one, where the first witness does not."""
+    newest = max((item for _, item in sights), key=lambda item: item.stopped_at, default=None)
+    seers = [name for name, item in sights if newest is not None and item.label == newest.label]
+    return f" (seen on {', '.join(seers)} alone)" if seers and witnesses[0][0].name not in seers else ""
+
+
+def _age(snapshot: Snapshot, key: int | None, backups: list[Backup], sight: str) -> Finding:
     limits = snapshot.cluster.thresholds
     where = f"repository {key}: " if key is not None else ""
     any_s = _age_s(snapshot.taken_at, backups)
     full_s = _age_s(snapshot.taken_at, [item for item in backups if item.kind == "full"])
     if any_s is None or full_s is None:
         what = "no backup" if any_s is None else "no full backup"
-        return critical(f"{where}{what} of this database", next_step="pgbackrest --type=full backup on the primary")
+        return critical(f"{where}{what} of this database", next_step=_FULL)
     numbers: dict[str, Any] = {"newest_age_s": round(any_s), "full_age_s": round(full_s)}
     if key is not None:
         numbers["repository"] = str(key)
-    text = f"{where}newest {format_duration(any_s)} old, newest full {format_duration(full_s)} old"
-    step = "look at the backup job's log on the member that was primary then; pgbackrest backup on the primary"
+    text = f"{where}newest {format_duration(any_s)} old{sight}, newest full {format_duration(full_s)} old"
+    step = "pgops backup; why none was made by itself: the mail of cron, pgops runs list, pgops backup schedule"
     if any_s >= limits.backup_any_critical_s:
         return critical(f"{text} (limit {format_duration(limits.backup_any_critical_s)})", next_step=step, **numbers)
     if any_s >= limits.backup_any_warning_s:

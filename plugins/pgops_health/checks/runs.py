@@ -8,6 +8,7 @@ from typing import Any
 
 from pgops.checks import Check, Finding, ok, unknown, unread, warning
 from pgops.observe.keys import record_prefix
+from pgops.observe.records import LOCKS, TOPOLOGY
 from pgops.observe.snapshot import DcsKeys, LockRecord, RunRecord, Snapshot, View
 from pgops.readings import known
 from pgops.render.units import format_duration, format_time
@@ -27,17 +28,19 @@ def find_runs(snapshot: Snapshot) -> Iterator[Finding]:
         )
         return
     unreadable = {
-        name: why for name, why in keys.unread_records.items() if name in ("run", "rest") or name.startswith("lock/")
+        name: why
+        for name, why in keys.unread_records.items()
+        if name.partition("/")[0] in ("run", "lock") or name == "rest"
     }
     for name, why in unreadable.items():
-        what = f"a {name} record" if "/" not in name else f"the lock {name.removeprefix('lock/')}"
+        what = f"the lock {name.removeprefix('lock/')}" if name.startswith("lock/") else f"a {name} record"
         yield unknown(
             f"{what} is there that this pgops cannot read: {why}",
             next_step=f"change nothing in the cluster until you know what {place}{name} says",
         )
-    run = keys.run_record
-    if run is not None:
-        yield _judge(snapshot.taken_at, run, keys)
+    runs = {lock: run for lock in LOCKS if (run := keys.run_under(lock)) is not None}
+    for lock, run in runs.items():
+        yield _judge(snapshot.taken_at, lock, run, keys)
     rest = keys.rest_record
     if rest is not None:
         yield warning(
@@ -45,22 +48,21 @@ def find_runs(snapshot: Snapshot) -> Iterator[Finding]:
             f"{format_time(rest.since)}, and nothing else acts on the cluster until it is answered",
             next_step="one of: " + "; ".join(rest.answers),
         )
-    for lock in keys.locks:
-        if run is None or lock.run != run.id:
-            yield ok(_describe(lock, snapshot.taken_at))
-    if run is None and rest is None and not keys.locks and not unreadable:
+    ids = {run.id for run in runs.values()}
+    yield from (ok(_describe(held, snapshot.taken_at)) for held in keys.locks if held.run not in ids)
+    if not runs and rest is None and not keys.locks and not unreadable:
         yield ok("no run is under way, none is unfinished")
 
 
-def _judge(now: datetime, run: RunRecord, keys: DcsKeys) -> Finding:
+def _judge(now: datetime, lock: str, run: RunRecord, keys: DcsKeys) -> Finding:
     age_s = (now - run.since).total_seconds()
     numbers: dict[str, Any] = {"step_number": run.step_number, "steps_count": run.steps, "age_s": round(age_s, 1)}
     doing = f"the way back of {run.procedure}" if run.back else run.procedure
     at = f"step {run.step_number} of {run.steps}" + (f" ({run.step})" if run.step else "")
     began = f"since {format_time(run.since)} ({format_duration(age_s)})"
-    lock = next((lock for lock in keys.locks if lock.run == run.id), None)
-    if lock is not None:
-        return ok(f"{doing} runs: {lock.by}@{lock.host}, {at}, {began}; run {run.id}", "", **numbers)
+    held = next((held for held in keys.locks if held.run == run.id), None)
+    if held is not None:
+        return ok(f"{doing} runs: {held.by}@{held.host}, {at}, {began}; run {run.id}", "", **numbers)
     whose = f"{doing} of {run.by}@{run.host}, {began}"
     unreadable = [name for name in keys.unread_records if name.startswith("lock/")]
     if unreadable:
@@ -72,7 +74,8 @@ def _judge(now: datetime, run: RunRecord, keys: DcsKeys) -> Finding:
         ended = f"broke off at {at}: process {run.pid} on {run.host} died or lost its lock"
     abort = f"pgops runs abort {run.id}"
     step = abort if run.back else f"pgops runs continue {run.id} (or take it back: {abort})"
-    text = f"{whose}, {ended}; nothing else acts on the cluster until it is settled"
+    bars = "nothing else acts on the cluster" if lock == TOPOLOGY else f"no other {lock} is made"
+    text = f"{whose}, {ended}; {bars} until it is settled"
     return warning(text, next_step=step, **numbers)
 
 

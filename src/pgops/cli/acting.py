@@ -45,8 +45,8 @@ class RunEnded(PgopsError):
         self.exit_code = outcome.code
 
 
-_CLUSTER = click.option("--cluster", metavar="NAME", help="The cluster, where several are configured.")
-_FORM = click.option(
+cluster_option = click.option("--cluster", metavar="NAME", help="The cluster, where several are configured.")
+form_option = click.option(
     "-f",
     "--format",
     "form",
@@ -84,12 +84,12 @@ def acting_options(command: F) -> F:
         _QUIET,
         _CONFIRM,
         _YES,
-        _FORM,
+        form_option,
         click.option(
             "--plan-out", metavar="FILE", type=click.Path(), help="Save the plan for `pgops apply`, and do nothing."
         ),
         click.option("-n", "--dry-run", is_flag=True, help="Show the plan and do nothing."),
-        _CLUSTER,
+        cluster_option,
     ):
         wrapped = option(wrapped)
     result: F = wrapped
@@ -107,7 +107,7 @@ def running_options(command: F) -> F:
 
     wrapped: Any = gather
     dry = click.option("-n", "--dry-run", is_flag=True, help="Show what is left to do and do nothing.")
-    for option in (config_option, _QUIET, _CONFIRM, _YES, _FORM, dry, _CLUSTER):
+    for option in (config_option, _QUIET, _CONFIRM, _YES, form_option, dry, cluster_option):
         wrapped = option(wrapped)
     result: F = wrapped
     return result
@@ -142,7 +142,7 @@ def act(ctx: click.Context, name: str, params: Params, choices: Choices) -> int:
         if only_look or not isinstance(eyes, RealWorld):
             return show(plan, choices)
         operation.refuse_blocked(plan)
-        operation.refuse_unfinished(plan)
+        operation.refuse_unfinished(procedure, plan)
         operation.refuse_resting(procedure, plan)
         tell_notes(plan, choices)
         ask_for(plan, choices)
@@ -160,14 +160,14 @@ def act(ctx: click.Context, name: str, params: Params, choices: Choices) -> int:
 
 
 def show(plan: Plan, choices: Choices) -> int:
-    """Print or save the plan. A plan that would be refused exits 3."""
+    """Print or save the plan. A plan that would be refused exits 3, one that cannot be judged 5."""
     from pgops.cli.plan_text import render_plan
     from pgops.plan.plan import plan_document
 
     document = json.dumps(plan_document(plan), indent=2) + "\n"
     click.echo(document if choices.form == "json" else render_plan(plan), nl=False)
     if plan.blocked is not None:
-        return ExitCode.REFUSED
+        return ExitCode.UNREACHABLE if plan.blocked.verdict.unread else ExitCode.REFUSED
     if choices.plan_out is not None:
         save_plan(choices.plan_out, document)
         if choices.form != "json" and not choices.quiet:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgops.plan.actions import render_action
+from pgops.plan.actions import render_action, shorten_action
 from pgops.plan.plan import Plan, PlannedStep
 from pgops.plan.step import Standing
 from pgops.readings import known
@@ -46,6 +46,9 @@ def notes(plan: Plan) -> list[str]:
         told.append(f"{keys.rest_record.procedure} rests at {keys.rest_record.state}: {keys.rest_record.text}")
     if keys.run_record is not None and not any(lock.name == "topology" for lock in keys.locks):
         told.append(f"the unfinished run {keys.run_record.id} blocks this: pgops runs show {keys.run_record.id}")
+    for lock, run in keys.side_runs.items():
+        if not any(held.name == lock for held in keys.locks):
+            told.append(f"an unfinished {lock} run {run.id}: pgops runs show {run.id}")
     return told
 
 
@@ -57,7 +60,7 @@ def _render_step(number: int, step: PlannedStep) -> list[str]:
         f"  {number}. [{_SIGN[step.verdict.standing]}] {step.id}: {step.verdict.reason}{f'  ({about})' if about else ''}"
     ]
     lines.append(f"       why: {step.why}")
-    lines += [f"       does: {render_action(action)}" for action in step.actions]
+    lines += [f"       does: {render_action(shorten_action(action))}" for action in step.actions]
     if step.actions and step.interrupts:
         lines.append(f"       then: {step.interrupts}")
     if step.verdict.standing is Standing.NEEDED and not step.actions:

@@ -8,7 +8,7 @@ import os
 import click
 
 from pgops import plugins
-from pgops.cli import streams
+from pgops.cli import interrupts, streams
 from pgops.errors import NAGIOS_UNKNOWN, ExitCode, PgopsError
 from pgops.render.text import printable
 
@@ -58,6 +58,7 @@ def _run(arguments: list[str]) -> int:
     except (BrokenPipeError, click.Abort):
         raise
     except Exception as error:
+        interrupts.check()  # an import that was interrupted may raise whatever it likes, such as RuntimeError of its lock
         return _fault_code(arguments, _tell_unforeseen(error))
 
 

@@ -17,6 +17,7 @@ from pgops.engine.operation import is_dead
 from pgops.engine.state import open_runs_directory, runs_directory
 from pgops.errors import ExitCode, PgopsError, Refused
 from pgops.observe.gather import observe
+from pgops.observe.records import LOCKS, run_name
 from pgops.observe.snapshot import DcsKeys, RunRecord, Snapshot
 from pgops.readings import Known, known, reason
 from pgops.render.table import render_table
@@ -52,15 +53,19 @@ def _unfinished(cluster: ClusterConfig, snapshot: Snapshot) -> list[list[str]]:
     if not isinstance(snapshot.keys, Known):
         return []
     keys: DcsKeys = snapshot.keys.value
-    record = keys.run_record
-    if record is None:
-        fault = keys.unread_records.get("run")
-        return [["?", cluster.name, f"a record that cannot be read: {fault}", "unknown", "?", "?"]] if fault else []
+    rows = [_row(cluster, keys, record) for record in map(keys.run_under, LOCKS) if record is not None]
+    faults = [keys.unread_records[name] for name in map(run_name, LOCKS) if name in keys.unread_records]
+    return rows + [
+        ["?", cluster.name, f"a record that cannot be read: {fault}", "unknown", "?", "?"] for fault in faults
+    ]
+
+
+def _row(cluster: ClusterConfig, keys: DcsKeys, record: RunRecord) -> list[str]:
     runs_now = any(lock.run == record.id and not is_dead(lock) for lock in keys.locks)
     state = "running" if runs_now else "unfinished"
     way = "aborting: " if record.back else ""
     what = f"{way}{record.goal}, step {record.step_number} of {record.steps} ({record.step})"
-    return [[record.id, cluster.name, what, state, f"{record.by}@{record.host}", format_time(record.since)]]
+    return [record.id, cluster.name, what, state, f"{record.by}@{record.host}", format_time(record.since)]
 
 
 def _journals(clusters: set[str]) -> list[list[str]]:
@@ -117,8 +122,10 @@ def show_run(ctx: click.Context, run_id: str, form: str) -> int:
 def _find_record(ctx: click.Context, run_id: str) -> RunRecord | None:
     for cluster in load(config_path(ctx)).clusters:
         keys = known(observe(cluster, frozenset()).keys)
-        if keys is not None and keys.run_record is not None and keys.run_record.id == run_id:
-            return keys.run_record
+        records = map(keys.run_under, LOCKS) if keys is not None else ()
+        found = next((record for record in records if record is not None and record.id == run_id), None)
+        if found is not None:
+            return found
     return None
 
 

@@ -20,6 +20,15 @@ def flush_output() -> None:
         sys.stdout.flush()
 
 
+def say(text: str) -> None:
+    """One line on standard error, for a person."""
+    import click
+
+    from pgops.render.text import printable
+
+    click.echo(printable(f"pgops: {text}"), err=True)
+
+
 def abandon_output() -> None:
     """Throw away what standard output could not take, so that the interpreter does not complain of it at exit."""
     if sys.stdout is not None:

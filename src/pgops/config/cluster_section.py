@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
+from pgops.config.backup_section import read_backup
 from pgops.config.connection_sections import read_dcs, read_rest, read_sql
 from pgops.config.file_text import Unreadable
 from pgops.config.host_section import read_hosts
@@ -52,8 +53,10 @@ def read_cluster(name: str, section: Section, files: LocalFiles, warnings: list[
     hosts = read_hosts(section.section("hosts"), under.hosts if under else (), inherited, files)
     services = _read_services(section.section("services"), under.services if under else ServiceConfig())
     proxies = _read_proxies(section.section("proxies"))
+    backup = read_backup(section.section("backup"))
     thresholds = _read_thresholds(section.section("thresholds"))
     timeouts = _read_timeouts(section.section("timeouts"))
+    unguarded = section.choice("unguarded_rewind", ("warn", "accept"))
     section.close()
     if dcs is None:
         return None
@@ -68,9 +71,11 @@ def read_cluster(name: str, section: Section, files: LocalFiles, warnings: list[
         services=services,
         proxies=proxies,
         stanza=stanza,
+        backup=backup,
         thresholds=thresholds,
         timeouts=timeouts,
         patroni_file=under.patroni_file if under else None,
+        unguarded_rewind="accept" if unguarded == "accept" else "warn",
     )
 
 

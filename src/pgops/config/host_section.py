@@ -12,7 +12,7 @@ from pgops.config.nodes import Scalar, Table, is_null, join_path
 from pgops.config.section import Section
 from pgops.config.words import refuse_host, refuse_key_name, refuse_path, refuse_ssh_destination, refuse_user
 
-_REMOTE_PATHS = ("data_dir", "bin_dir", "patroni_config", "pgbackrest_config", "state_dir")
+_REMOTE_PATHS = ("data_dir", "bin_dir", "patroni_config", "pgbackrest_config", "state_dir", "scratch_dir")
 
 
 def read_hosts(

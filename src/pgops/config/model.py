@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal
 
 from pgops.secrets import Secret
 
@@ -86,6 +87,7 @@ class HostConfig:
     `become` is the operating-system user that owns PostgreSQL's files, reached by `sudo -n` (None: run as oneself).
     `rest_url` (`http://host:8008`) and `sql_host`/`sql_port` override what the member published in the DCS.
     `state_dir` is where pgops keeps its own files on the host: tokens and jobs (None: see `pgops.hosts.fence`).
+    `scratch_dir` is where a backup may be restored for a drill (None: under `state_dir`, else beside the data directory).
     """
 
     name: str
@@ -99,6 +101,7 @@ class HostConfig:
     patroni_config: str | None = None
     pgbackrest_config: str | None = None
     state_dir: str | None = None
+    scratch_dir: str | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,7 @@ class Thresholds:
     transaction_age_warning_s: float = 3600.0
     prepared_age_warning_s: float = 3600.0
     clock_skew_warning_s: float = 1.0
+    drill_age_warning_s: float = 35 * 86400.0
     etcd_db_warning_percent: float = 80.0
     failover_candidates_minimum: int = 1
 
@@ -162,9 +166,38 @@ class Timeouts:
     deep_command_s: float = 120.0
 
 
+CRON_DIR = "/etc/cron.d"
+"""Where every cron of Debian reads tables. Source: cron(8)."""
+
+
+@dataclass(frozen=True)
+class BackupPolicy:
+    """How often backups are wished for, and how `pgops backup schedule` asks for them.
+
+    `full_every_s` and `every_s` (of any kind) in seconds; `kind` is made between two full ones. `window` is a span of the
+    day in `timezone` (IANA). `cron_dir` is where cron reads its tables on the hosts, `user` whom the schedule runs as (jobs
+    of systemd want root), `mailto` who gets what is wrong (None: that user), `textfile` the directory for metrics;
+    `jitter_s` is how long a leader waits at most, in seconds, so that many clusters do not begin at once.
+    """
+
+    full_every_s: float = 7 * 86400.0
+    every_s: float = 86400.0
+    kind: Literal["diff", "incr"] = "diff"
+    window: str = "01:00-05:00"
+    timezone: str = "UTC"
+    cron_dir: str = CRON_DIR
+    user: str = "root"
+    mailto: str | None = None
+    textfile: str | None = None
+    jitter_s: float = 0.0
+
+
 @dataclass(frozen=True)
 class ClusterConfig:
-    """One Patroni cluster. `name` is what `--cluster` takes; `scope` and `namespace` are Patroni's."""
+    """One Patroni cluster. `name` is what `--cluster` takes; `scope` and `namespace` are Patroni's.
+
+    `unguarded_rewind` says whether health warns of an automatic rewind without the guard, or that is accepted.
+    """
 
     name: str
     scope: str
@@ -176,9 +209,11 @@ class ClusterConfig:
     services: ServiceConfig = field(default_factory=ServiceConfig)
     proxies: tuple[ProxyConfig, ...] = ()
     stanza: str | None = None
+    backup: BackupPolicy = field(default_factory=BackupPolicy)
     thresholds: Thresholds = field(default_factory=Thresholds)
     timeouts: Timeouts = field(default_factory=Timeouts)
     patroni_file: str | None = None
+    unguarded_rewind: Literal["warn", "accept"] = "warn"
 
     @property
     def prefix(self) -> str:

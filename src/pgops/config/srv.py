@@ -6,7 +6,6 @@ Source: RFC 1035 (messages), RFC 2782 (SRV), etcd docs, "DNS discovery" (the rec
 from __future__ import annotations
 
 import os
-import select
 import socket
 import struct
 import time
@@ -76,13 +75,14 @@ def _ask(names: Sequence[str], server: Server, timeout_s: float) -> dict[str, li
     family, _, _, _, address = socket.getaddrinfo(*server, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[0]
     with socket.socket(family, socket.SOCK_DGRAM) as channel:
         channel.connect(address)
-        channel.setblocking(False)
         for number, name in numbers.items():
             channel.send(_question(number, name))
         while len(answers) < len(numbers) and (wait_s := deadline - time.monotonic()) > 0:
-            if not select.select([channel], [], [], wait_s)[0]:
+            channel.settimeout(wait_s)
+            try:
+                message = channel.recv(65535)
+            except TimeoutError:
                 break
-            message = channel.recv(65535)
             name = numbers.get(int.from_bytes(message[:2], "big"), "")
             if name and name not in answers:
                 with suppress(ValueError, struct.error, IndexError):

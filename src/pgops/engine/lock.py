@@ -19,7 +19,7 @@ from pgops.dcs import Compare, Dcs, DcsFault, DcsKey, DcsOutcomeUnknown, Delete,
 from pgops.errors import ExitCode, PgopsError
 from pgops.observe.fields import ShapeFault
 from pgops.observe.keys import record_prefix
-from pgops.observe.records import lock_value, parse_lock, parse_run
+from pgops.observe.records import lock_value, parse_lock, parse_run, run_name
 from pgops.observe.snapshot import LockRecord
 
 LEASE_S = 30
@@ -51,7 +51,7 @@ class RecordKeys:
     def of(cls, prefix: str, lock: str, run_id: str) -> RecordKeys:
         """For the cluster at Patroni's `prefix`."""
         top = record_prefix(prefix)
-        return cls(f"{top}lock/{lock}", f"{top}run", f"{top}runs/{run_id}", f"{top}rest")
+        return cls(f"{top}lock/{lock}", f"{top}{run_name(lock)}", f"{top}runs/{run_id}", f"{top}rest")
 
 
 class Lock:
@@ -131,15 +131,20 @@ def _settle(dcs: Dcs, keys: RecordKeys, lease: int) -> Transaction:
 def _tell_holder(keys: RecordKeys, answer: Transaction) -> Locked:
     held, run = answer.found.get(keys.lock), answer.found.get(keys.run)
     if held is not None:
-        return Locked(
-            "locked: another operation of pgops is under way on this cluster",
-            where=held.key,
-            why=_describe(held),
-            next_step="wait until it has ended; pgops runs list shows it",
-        )
+        return held_by(held)
     if run is None:
         return Locked("locked: the lock was freed this very moment", next_step="run the command again")
     return unfinished(run)
+
+
+def held_by(held: DcsKey) -> Locked:
+    """The refusal that says who holds the lock."""
+    return Locked(
+        "locked: another operation of pgops is under way on this cluster",
+        where=held.key,
+        why=_describe(held),
+        next_step="wait until it has ended; pgops runs list shows it",
+    )
 
 
 def unfinished(run: DcsKey) -> Locked:
@@ -147,9 +152,7 @@ def unfinished(run: DcsKey) -> Locked:
     try:
         record = parse_run(parse_json(run.value.encode()))
     except (ShapeFault, ValueError) as fault:
-        return Locked(
-            "an unfinished run blocks this cluster, and its record cannot be read", where=run.key, why=str(fault)
-        )
+        return Locked("an unfinished run blocks this, and its record cannot be read", where=run.key, why=str(fault))
     ended = f": {record.why}" if record.why else ""
     return Locked(
         f"an unfinished run blocks this cluster: {record.id}, {record.goal}",

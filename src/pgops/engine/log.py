@@ -6,6 +6,7 @@ import contextlib
 import os
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from types import TracebackType
 from typing import Any
 
 from pgops.dcs import DcsFault, Delete, Put
@@ -71,6 +72,12 @@ class RunLog:
         if known is not None:
             kept = replace(self.record, action=known.action, step=known.step, step_number=known.step_number)
             self.record = self.record if back and not known.back else kept
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._close()
 
     @property
     def run_id(self) -> str:
@@ -183,6 +190,11 @@ class RunLog:
             self._audit(f"{'continues' if exists else 'begins'} run {self.run_id}: {self._plan.goal}", "begun")
         return self._journal
 
+    def _close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
     def _conclude(self, what: str, outcome: Outcome) -> None:
         if self._journal is None and self._known:
             with contextlib.suppress(PgopsError):
@@ -198,10 +210,9 @@ class RunLog:
                 why=outcome.why,
                 effects=outcome.effects,
             )
-        self._journal.close()
         with contextlib.suppress(PgopsError, OSError):
             prune_journals(self._journal.path.parent, datetime.now(timezone.utc) - _KEPT)
-        self._journal = None
+        self._close()
         self._audit(f"run {self.run_id} {what}, exit {int(outcome.code)}: {outcome.sentence}", what)
 
     def _audit(self, message: str, state: str) -> None:

@@ -6,14 +6,18 @@ from pgops.config.model import ClusterConfig, HostConfig
 from pgops.engine.world import ActionFault
 from pgops.hosts.fence import Fence, FencedOff, run_fenced
 from pgops.hosts.files import NotWritten, remove_file, write_file
-from pgops.hosts.host import Host, HostFault
+from pgops.hosts.host import Host, HostFault, NotStarted
 from pgops.hosts.jobs import open_jobs
-from pgops.plan.actions import Hole, RunCommand, StartJob, Word, WriteFile
+from pgops.plan.actions import ForgetJob, Hole, RunCommand, StartJob, StopJob, Word, WriteFile
 from pgops.render.text import printable
 
 
 def perform_on_host(
-    action: RunCommand | StartJob | WriteFile, host: Host, config: HostConfig, cluster: ClusterConfig, token: int
+    action: RunCommand | StartJob | StopJob | ForgetJob | WriteFile,
+    host: Host,
+    config: HostConfig,
+    cluster: ClusterConfig,
+    token: int,
 ) -> None:
     """Perform it. Raises `ActionFault`: `happened` False where the host refused it."""
     fence = Fence(token, cluster.prefix, config.state_dir)
@@ -24,9 +28,15 @@ def perform_on_host(
             jobs = open_jobs(cluster.services, config)
             argv = _filled(action.argv)
             jobs.start(host, action.name, argv, identity=action.identity, fence=fence, timeout_s=action.timeout_s)
+        elif isinstance(action, StopJob):
+            jobs = open_jobs(cluster.services, config)
+            jobs.stop(host, action.name, identity=action.identity, fence=fence, timeout_s=action.timeout_s)
+        elif isinstance(action, ForgetJob):
+            jobs = open_jobs(cluster.services, config)
+            jobs.forget(host, action.name, identity=action.identity, fence=fence, timeout_s=action.timeout_s)
         else:
             _run(action, host, fence)
-    except (FencedOff, NotWritten) as fault:
+    except (FencedOff, NotWritten, NotStarted) as fault:
         raise ActionFault(f"{action.host}: {fault}", happened=False) from None
     except HostFault as fault:
         raise ActionFault(f"{action.host}: {fault}") from None

@@ -8,17 +8,17 @@ from dataclasses import replace
 
 from pgops.clients.json_text import parse_json
 from pgops.dcs import DcsFault, DcsKey
-from pgops.engine.lock import LEASE_S, Lock, Locked, RecordKeys, unfinished
+from pgops.engine.lock import LEASE_S, Lock, Locked, RecordKeys, held_by, unfinished
 from pgops.engine.log import RunLog
 from pgops.engine.operator import pin
 from pgops.engine.outcome import Listener, Outcome, Silent
-from pgops.engine.record import RecordFault, Unfinished, load_unfinished
+from pgops.engine.record import RecordFault, Unfinished, find_run_keys, load_unfinished, read_run
 from pgops.engine.run import Progress, Run
 from pgops.engine.stopping import StopWish
 from pgops.engine.world import Eyes, World
 from pgops.errors import ExitCode, PgopsError, Refused, Unreachable
 from pgops.observe.fields import ShapeFault
-from pgops.observe.records import parse_lock
+from pgops.observe.records import parse_lock, run_name, run_value
 from pgops.observe.snapshot import LockRecord
 from pgops.plan.plan import Plan, derive_plan, flatten, parts_of
 from pgops.plan.step import Params, Pinned, Procedure
@@ -43,31 +43,30 @@ def make_plan(procedure: Procedure, params: Params, world: Eyes, pinned: Pinned 
 
 
 def refuse_blocked(plan: Plan) -> None:
-    """Raise `Refused` when a step of the plan must not be done."""
+    """Raise `Refused` when a step of the plan must not be done, `Unreachable` when that cannot be told."""
     step = plan.blocked
     if step is not None:
-        raise Refused(
-            f"refused to {plan.goal}",
+        kind, what = (Unreachable, "cannot") if step.verdict.unread else (Refused, "refused to")
+        raise kind(
+            f"{what} {plan.goal}",
             where=f"step {step.id}",
             why=step.verdict.reason,
             next_step=step.verdict.next_step,
         )
 
 
-def refuse_unfinished(plan: Plan) -> None:
-    """Raise `Locked` when an unfinished run, or one under way, blocks the cluster, as it was seen for the plan."""
+def refuse_unfinished(procedure: Procedure, plan: Plan) -> None:
+    """Raise `Locked` when an unfinished run, or one under way, bars this one, as it was seen for the plan."""
     keys = known(plan.first.keys)
-    if keys is None or plan.is_empty or (keys.run_record is None and "run" not in keys.unread_records):
+    name = run_name(procedure.lock)
+    record = keys.run_under(procedure.lock) if keys else None
+    if keys is None or plan.is_empty or (record is None and name not in keys.unread_records):
         return
-    if any(lock.name == "topology" for lock in keys.locks):
+    if any(lock.name == procedure.lock for lock in keys.locks):
         return  # it runs: taking the lock says who
-    if keys.run_record is None:
-        raise Locked(
-            "an unfinished run blocks this cluster, and its record cannot be read", why=keys.unread_records["run"]
-        )
-    from pgops.observe.records import run_value
-
-    raise unfinished(DcsKey("run", run_value(keys.run_record), 0))
+    if record is None:
+        raise Locked("an unfinished run blocks this, and its record cannot be read", why=keys.unread_records[name])
+    raise unfinished(DcsKey(name, run_value(record), 0))
 
 
 def refuse_resting(procedure: Procedure, plan: Plan) -> None:
@@ -107,12 +106,11 @@ def run_plan(
     `confirmed`: a person agreed to this very plan. Else a plan that was overtaken, where its goal is reached now, is done.
     """
     refuse_blocked(plan)
-    refuse_unfinished(plan)
+    refuse_unfinished(procedure, plan)
     refuse_resting(procedure, plan)
     listener = listener or Silent()
     parts = parts_of(procedure, plan.params, plan.pinned, plan.first)
-    log = RunLog(plan, plan.pinned, log_file=log_file)
-    with StopWish() as wish:
+    with StopWish() as wish, RunLog(plan, plan.pinned, log_file=log_file) as log:
         lock = None
         if not plan.is_empty:
             lock = _acquire(world, procedure, plan.goal, plan.pinned)
@@ -158,9 +156,8 @@ def go_on(
     parts = parts_of(procedure, plan.params, plan.pinned, plan.first, back_from=found.header.first if back else None)
     # The way back is derived from what is seen now: it begins anew, however far it came before.
     earlier = Progress(-1, -1) if back else Progress(max(0, found.record.step_number - 1), found.record.action)
-    log = RunLog(plan, here, back=back, known=found.record, log_file=log_file)
-    with StopWish() as wish:
-        lock = _acquire_again(world, procedure, found, here, wish, f"{'abort' if back else 'continue'}: {plan.goal}")
+    with StopWish() as wish, RunLog(plan, here, back=back, known=found.record, log_file=log_file) as log:
+        lock = _acquire_again(world, found, here, wish, f"{'abort' if back else 'continue'}: {plan.goal}")
         listener.begin(plan, plan.pinned.run_id)
         outcome = Run(procedure, plan, parts, world, lock, log, listener, wish, earlier, back=back).go()
     return _with_warnings(outcome, log)
@@ -199,14 +196,12 @@ def _derive_back(procedure: Procedure, found: Unfinished, world: Eyes) -> Plan:
 def forget_run(world: World, run_id: str, pinned: Pinned) -> None:
     """Remove the record of an unfinished run and do nothing else. Raises `Refused`, `Locked`, `Unreachable`."""
     from pgops.dcs import Delete
-    from pgops.engine.record import find_run_key
+    from pgops.engine.record import find_run
 
-    keys = RecordKeys.of(world.cluster.prefix, "topology", run_id)
     try:
-        run = find_run_key(world.dcs, world.cluster)
-        if run is None:
-            raise Refused(f"the cluster {world.cluster.name} has no unfinished run", next_step="pgops runs list")
-        lock = Lock.acquire(world.dcs, keys, _record(pinned, "forget", run_id), run_revision=run.revision)
+        name, run = find_run(world.dcs, world.cluster, run_id)
+        keys = RecordKeys.of(world.cluster.prefix, name, run_id)
+        lock = Lock.acquire(world.dcs, keys, _record(pinned, name, "forget", run_id), run_revision=run.revision)
         lock.release((Delete(keys.run), Delete(keys.header)))
     except DcsFault as fault:
         raise _unreachable(fault) from None
@@ -222,10 +217,33 @@ def _see_whether_reached(procedure: Procedure, plan: Plan, world: World, listene
         return Run(procedure, again, parts, world, None, RunLog(again, again.pinned), listener, wish).go()
 
 
+def find_holder(world: World, lock: str) -> Locked | None:
+    """Who works under this lock now, as a refusal; None: nobody, or a process of this machine that is seen to be dead.
+
+    Raises `Unreachable`.
+    """
+    key = RecordKeys.of(world.cluster.prefix, lock, "").lock
+    try:
+        held = world.dcs.read_keys((key,)).get(key)
+    except DcsFault as fault:
+        raise _unreachable(fault) from None
+    holder = _read_lock(held) if held is not None else None
+    return None if held is None or (holder is not None and is_dead(holder)) else held_by(held)
+
+
+def find_run_id(world: World, lock: str) -> str | None:
+    """The unfinished run under this lock, under way or left. Raises `Unreachable`, `RecordFault`."""
+    try:
+        run = find_run_keys(world.dcs, world.cluster).get(lock)
+    except DcsFault as fault:
+        raise _unreachable(fault) from None
+    return None if run is None else read_run(run).id
+
+
 def _acquire(world: World, procedure: Procedure, what: str, here: Pinned) -> Lock:
     """The lock; that of a process of this machine which is seen to be dead need not be waited for."""
     keys = RecordKeys.of(world.cluster.prefix, procedure.lock, here.run_id)
-    record = _record(here, what, here.run_id)
+    record = _record(here, procedure.lock, what, here.run_id)
     try:
         try:
             return Lock.acquire(world.dcs, keys, record)
@@ -242,13 +260,11 @@ def _acquire(world: World, procedure: Procedure, what: str, here: Pinned) -> Loc
         raise _unreachable(fault) from None
 
 
-def _acquire_again(
-    world: World, procedure: Procedure, found: Unfinished, here: Pinned, wish: StopWish, what: str
-) -> Lock:
+def _acquire_again(world: World, found: Unfinished, here: Pinned, wish: StopWish, what: str) -> Lock:
     """The lock, once that of the dead process has ended; at once where we can see that it is dead."""
     run_id = found.record.id
-    keys = RecordKeys.of(world.cluster.prefix, procedure.lock, run_id)
-    record = _record(here, what, run_id)
+    keys = RecordKeys.of(world.cluster.prefix, found.lock, run_id)
+    record = _record(here, found.lock, what, run_id)
     deadline = time.monotonic() + LEASE_S + _SETTLING_S
     while True:
         try:
@@ -287,9 +303,9 @@ def _read_lock(held: DcsKey) -> LockRecord | None:
         return None
 
 
-def _record(here: Pinned, what: str, run_id: str) -> LockRecord:
+def _record(here: Pinned, lock: str, what: str, run_id: str) -> LockRecord:
     now = pin()
-    return LockRecord("topology", run_id, here.by, here.host, os.getpid(), what, now.moment)
+    return LockRecord(lock, run_id, here.by, here.host, os.getpid(), what, now.moment)
 
 
 def _unreachable(fault: DcsFault) -> PgopsError:

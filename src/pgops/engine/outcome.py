@@ -32,8 +32,10 @@ class Listener(Protocol):
         """The run begins."""
         ...
 
-    def step(self, number: int, total: int, step: PlannedStep, state: str, detail: str) -> None:
-        """A step is now in `state`: `skipped`, `acting`, `waiting`, `done`, `unproven`."""
+    def step(
+        self, number: int, total: int, step: PlannedStep, state: str, detail: str, progress: float | None = None
+    ) -> None:
+        """A step is now in `state`: `skipped`, `acting`, `waiting`, `done`, `unproven`. `progress`: 0 to 1, where known."""
         ...
 
 
@@ -43,5 +45,7 @@ class Silent:
     def begin(self, plan: Plan, run_id: str) -> None:
         """Nothing."""
 
-    def step(self, number: int, total: int, step: PlannedStep, state: str, detail: str) -> None:
+    def step(
+        self, number: int, total: int, step: PlannedStep, state: str, detail: str, progress: float | None = None
+    ) -> None:
         """Nothing."""

@@ -12,6 +12,7 @@ from pgops.dcs import Dcs, Put
 from pgops.engine.key_changes import change_keys
 from pgops.engine.lock import Lock
 from pgops.engine.on_hosts import perform_on_host
+from pgops.engine.stopping import Clock
 from pgops.engine.world import ActionFault
 from pgops.hosts.factory import open_host
 from pgops.hosts.host import Host
@@ -50,6 +51,7 @@ class RealWorld(RealEyes):
     def __init__(self, cluster: ClusterConfig, dcs: Dcs, warnings: tuple[str, ...] = ()) -> None:
         super().__init__(cluster, dcs, warnings)
         self._hosts: dict[str, Host] = {}
+        self.clock = Clock()
 
     @property
     def dcs(self) -> Dcs:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from pgops.engine.lock import RecordKeys
 from pgops.errors import ExitCode, PgopsError, Refused
 from pgops.observe.fields import ShapeFault, as_mapping
 from pgops.observe.keys import record_prefix
-from pgops.observe.records import parse_run
+from pgops.observe.records import LOCKS, parse_run, run_name
 from pgops.observe.snapshot import RunRecord, Snapshot
 from pgops.plan import documents
 from pgops.plan.plan import Plan
@@ -44,8 +45,9 @@ class Header:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A run that the DCS knows: its record, the revision of it, and its header."""
+    """A run that the DCS knows: its lock, its record, the revision of it, and its header."""
 
+    lock: str
     record: RunRecord
     revision: int
     header: Header
@@ -111,41 +113,62 @@ def _refuse_newer(schema: int) -> None:
         )
 
 
-def find_run_key(dcs: Dcs, cluster: ClusterConfig) -> DcsKey | None:
-    """The record of the unfinished run of this cluster, or None. Raises `DcsFault`."""
-    name = f"{record_prefix(cluster.prefix)}run"
-    return dcs.read_keys((name,)).get(name)
+def find_run_keys(dcs: Dcs, cluster: ClusterConfig) -> dict[str, DcsKey]:
+    """The records of this cluster's unfinished runs by lock, at most one each. Raises `DcsFault`."""
+    names = {lock: f"{record_prefix(cluster.prefix)}{run_name(lock)}" for lock in LOCKS}
+    found = dcs.read_keys(tuple(names.values()))
+    return {lock: found[name] for lock, name in names.items() if name in found}
 
 
 def load_unfinished(dcs: Dcs, cluster: ClusterConfig, run_id: str) -> Unfinished:
     """The unfinished run of this id. Raises `Refused` when there is none, `RecordFault`, `DcsFault`."""
-    keys = RecordKeys.of(cluster.prefix, "topology", run_id)
-    found = dcs.read_keys((keys.run, keys.header))
-    run, header = found.get(keys.run), found.get(keys.header)
-    if run is None:
-        raise Refused(
-            f"the cluster {cluster.name} has no unfinished run",
-            why="it ended, or nothing of it was ever done",
-            next_step="pgops runs list",
-        )
-    try:
-        record = parse_run(parse_json(run.value.encode()))
-    except (ShapeFault, ValueError) as fault:
-        raise RecordFault(
-            "the record of the unfinished run cannot be read",
-            where=run.key,
-            why=str(fault),
-            next_step=f"pgops runs abort {run_id} --forget, once you know how far it came",
-        ) from None
+    lock, run = find_run(dcs, cluster, run_id)
+    record = read_run(run)
     if record.id != run_id:
         raise Refused(
             f"the unfinished run of the cluster {cluster.name} is another one: {record.id}, {record.goal}",
             next_step=f"pgops runs show {record.id}",
         )
+    place = RecordKeys.of(cluster.prefix, lock, run_id).header
+    header = dcs.read_keys((place,)).get(place)
     if header is None:
         raise RecordFault(
             "what the run's plan is derived from is missing",
-            where=keys.header,
+            where=place,
             next_step=f"pgops runs abort {run_id} --forget, once you know how far it came",
         )
-    return Unfinished(record, run.revision, parse_header(header.value, cluster))
+    return Unfinished(lock, record, run.revision, parse_header(header.value, cluster))
+
+
+def read_run(run: DcsKey) -> RunRecord:
+    """The record of a run. Raises `RecordFault`."""
+    try:
+        return parse_run(parse_json(run.value.encode()))
+    except (ShapeFault, ValueError) as fault:
+        raise RecordFault(
+            "the record of the unfinished run cannot be read",
+            where=run.key,
+            why=str(fault),
+            next_step="pgops runs abort ID --forget, with the id of its journal, once you know how far it came",
+        ) from None
+
+
+def find_run(dcs: Dcs, cluster: ClusterConfig, run_id: str) -> tuple[str, DcsKey]:
+    """The lock and the record of this run; of another one, where that is all there is, so that it can be told.
+
+    Raises `Refused` when there is no unfinished run at all, `DcsFault`.
+    """
+    runs = find_run_keys(dcs, cluster)
+    if not runs:
+        raise Refused(
+            f"the cluster {cluster.name} has no unfinished run",
+            why="it ended, or nothing of it was ever done",
+            next_step="pgops runs list",
+        )
+    return next(((lock, run) for lock, run in runs.items() if _names(run, run_id)), next(iter(runs.items())))
+
+
+def _names(run: DcsKey, run_id: str) -> bool:
+    with suppress(RecordFault):
+        return read_run(run).id == run_id
+    return False

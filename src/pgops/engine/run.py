@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
@@ -17,12 +16,12 @@ from pgops.engine.world import ActionFault, World
 from pgops.errors import ExitCode, PgopsError
 from pgops.observe.snapshot import Snapshot
 from pgops.plan import documents
-from pgops.plan.actions import Action, Again, render_action
+from pgops.plan.actions import Action, Again, render_action, shorten_action
 from pgops.plan.plan import Plan, PlannedStep, derive_step
 from pgops.plan.premises import describe_drift, is_blind, is_remainder, read_premises
 from pgops.plan.step import FirstOf, Part, Procedure, Standing, Step, Verdict
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 5.0
 _SECOND_LOOK_S = 2.0
 """How long the effect of a tool that answered with a fault may take to show all the same."""
 
@@ -37,12 +36,23 @@ class Progress:
 
 @dataclass(frozen=True)
 class _Failure:
-    """Why a step did not reach its goal."""
+    """Why a step did not reach its goal. `settled`: nothing is left to go on with, whatever the procedure says."""
 
     sentence: str
     code: ExitCode
     why: str | None = None
     next_step: str | None = None
+    settled: bool = False
+
+    @classmethod
+    def of(cls, step: Step, verdict: Verdict) -> _Failure:
+        """Of a step that is blocked."""
+        if verdict.failed:
+            return cls(verdict.reason, ExitCode.FAILED, next_step=verdict.next_step, settled=True)
+        sentence, code = f"step {step.id} must not be done", ExitCode.PLAN_STALE
+        if verdict.unread:
+            sentence, code = f"whether step {step.id} may be done cannot be told", ExitCode.UNREACHABLE
+        return cls(sentence, code, verdict.reason, verdict.next_step)
 
 
 class Ended(Exception):
@@ -130,7 +140,7 @@ class Run:
             if failure is None:
                 return
             if offset == len(options) - 1:
-                self._stop(failure.sentence, failure.code, why=failure.why, next_step=failure.next_step)
+                self._fail(failure)
             self._log.note("skipped", step=step.id, reason=failure.sentence)
             self._tell(number, item, "skipped", failure.why or failure.sentence)
 
@@ -140,7 +150,7 @@ class Run:
         derived = derive_step(step, planned.option_of, self._plan.first, now)
         verdict = derived.verdict
         if verdict.standing is Standing.BLOCKED:
-            return _blocked(step, verdict)
+            return _Failure.of(step, verdict)
         if begun is not None and verdict.passed:
             self._log.note("settled", step=step.id, reason=verdict.reason)
         else:
@@ -155,7 +165,9 @@ class Run:
         if not verdict.passed:
             verdict = self._await(step, planned, number, step.timeout_s)
         if verdict.standing is Standing.BLOCKED:
-            return _blocked(step, verdict)
+            if verdict.failed or verdict.unread:
+                return _Failure.of(step, verdict)
+            return _Failure(f"step {step.id} failed", ExitCode.FAILED, verdict.reason, verdict.next_step)
         if not verdict.passed:
             sentence = f"step {step.id} did not reach its goal within {step.timeout_s:g} s"
             return _Failure(sentence, ExitCode.FAILED, verdict.reason)
@@ -180,7 +192,7 @@ class Run:
         """Write down that it begins, perform it. A tool that fails after its effect is believed less than a look."""
         assert self._lock is not None  # noqa: S101 - a plan with actions is run under a lock
         self._heed_wish()
-        self._tell(number, planned, "acting", render_action(action))
+        self._tell(number, planned, "acting", render_action(shorten_action(action)))
         tied = self._log.begin_action(self._lock, step.id, number, at, action)
         untouched = not self._maybe
         self._maybe = True
@@ -253,25 +265,27 @@ class Run:
 
     def _await(self, step: Step, planned: PlannedStep, number: int, limit_s: float) -> Verdict:
         """Look until the step's goal is reached or blocked, at most for `limit_s` seconds; the last verdict."""
-        deadline = time.monotonic() + limit_s
+        clock = self._world.clock
+        begun = clock.now_s()
+        deadline = begun + limit_s
         pause_s = _FIRST_PAUSE_S
         while True:
             now = self._world.observe(step.views, step.hosts)
             verdict = step.check(self._plan.first, now)
-            left_s = deadline - time.monotonic()
+            left_s = deadline - clock.now_s()
             if verdict.standing is not Standing.NEEDED or left_s <= 0:
                 return verdict
-            self._tell(number, planned, "waiting", verdict.reason)
+            self._tell(number, planned, "waiting", verdict.reason, verdict.progress)
             self._heed_wish()
-            self._wish.sleep(min(pause_s, left_s))
-            pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+            clock.sleep(min(pause_s, left_s), self._wish)
+            pause_s = _choose_pause(clock.now_s() - begun)
 
     def _heed_wish(self) -> None:
         if self._wish.name:
             self._stop(f"stopped by {self._wish.name}", ExitCode.INTERRUPTED)
 
-    def _tell(self, number: int, planned: PlannedStep, state: str, detail: str) -> None:
-        self._listener.step(number + 1, len(self._plan.steps), planned, state, detail)
+    def _tell(self, number: int, planned: PlannedStep, state: str, detail: str, progress: float | None = None) -> None:
+        self._listener.step(number + 1, len(self._plan.steps), planned, state, detail, progress)
 
     def _finish(self) -> Outcome:
         """All steps are done: say so in the journal, forget the record, free the lock."""
@@ -293,6 +307,17 @@ class Run:
         if rest is not None and self._lock is not None:
             outcome = replace(outcome, rest=rest)
         return replace(outcome, why=note) if note else outcome
+
+    def _fail(self, failure: _Failure) -> NoReturn:
+        """A step did not reach its goal, and there is no other way."""
+        settles = self._procedure.settles or failure.settled
+        if not (settles and self._maybe) or self._back or failure.code is ExitCode.UNREACHABLE:
+            self._stop(failure.sentence, failure.code, why=failure.why, next_step=failure.next_step)
+        outcome = Outcome(
+            ExitCode.FAILED, failure.sentence, self._effects, self._log.run_id, failure.why, failure.next_step
+        )
+        note = self._log.end(self._lock, outcome)
+        raise Ended(replace(outcome, why="\n".join(text for text in (failure.why, note) if text)))
 
     def _stop(self, sentence: str, code: ExitCode, *, why: str | None = None, next_step: str | None = None) -> NoReturn:
         """Stop here: with nothing done the run is forgotten, else its record stays and blocks until it is gone on with."""
@@ -316,5 +341,7 @@ class Run:
         raise Ended(outcome)
 
 
-def _blocked(step: Step, verdict: Verdict) -> _Failure:
-    return _Failure(f"step {step.id} must not be done", ExitCode.PLAN_STALE, verdict.reason, verdict.next_step)
+def _choose_pause(waited_s: float) -> float:
+    """Between two looks: what is soon done is soon seen, and work of hours is not looked at all the time."""
+    quick_s = min(waited_s / 20, 1.0)
+    return max(_FIRST_PAUSE_S, min(max(quick_s, waited_s / 120), _LONGEST_PAUSE_S))

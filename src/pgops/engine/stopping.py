@@ -38,3 +38,15 @@ class StopWish:
         if self.name is not None:
             raise KeyboardInterrupt
         self.name = signal.Signals(number).name
+
+
+class Clock:
+    """The time of a world, by which a run waits. A world that is no real one has a clock of its own."""
+
+    def now_s(self) -> float:
+        """Seconds since some moment; never goes back."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float, wish: StopWish) -> None:
+        """Let so much time pass, but no more once a signal came."""
+        wish.sleep(seconds)

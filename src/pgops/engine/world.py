@@ -8,6 +8,7 @@ from typing import Protocol
 from pgops.config.model import ClusterConfig
 from pgops.dcs import Dcs, Put
 from pgops.engine.lock import Lock
+from pgops.engine.stopping import Clock
 from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import Action
 
@@ -41,6 +42,11 @@ class World(Eyes, Protocol):
     @property
     def dcs(self) -> Dcs:
         """The DCS, for locks and records. Opened at first use."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The time by which a run waits here."""
         ...
 
     def perform(self, action: Action, lock: Lock, now: Snapshot, tied: Sequence[Put] = ()) -> None:

@@ -25,6 +25,9 @@ OWN_STATE = "~/.local/state/pgops"
 
 _WORDS = "pgops-fence: "
 
+PASSED = f"{_WORDS}passed"
+"""The line on standard error with which a fenced command begins: without it nothing was run, whatever else is said."""
+
 # The lock is on the directory, so that the file can be replaced as a whole. Nothing of it is open in the command itself.
 _SCRIPT = (
     f"""
@@ -58,6 +61,8 @@ if [ "$token" -gt "$seen" ]; then
 fi
 exec 9<&-
 umask "$mask"
+"""
+    + f"""echo '{PASSED}' >&2
 exec "$@"
 """
 )
@@ -116,13 +121,14 @@ def run_fenced(
     """Run `argv` there behind the fence. Raises `FencedOff`, and `HostFault` where the fence could not be asked."""
     wrapped = fenced(argv, token=fence.token, file=fence.file(identity))
     result = host.run(wrapped, identity=identity, timeout_s=timeout_s, stdin=stdin)
-    said = (result.stderr.splitlines() or [""])[-1]  # a tool of the script's may have said something before
-    if said.startswith(_WORDS):
+    before, passed, stderr = result.stderr.partition(f"{PASSED}\n")
+    said = (before.splitlines() or [""])[-1]  # a tool of the script's may have said something before
+    if not passed and said.startswith(_WORDS):
         said = printable(said[len(_WORDS) :])
         if result.exit_code == FENCED:
             raise FencedOff(said)
         if result.exit_code == UNUSABLE:
             raise HostFault(f"the fence on the host: {said}")
     return CommandResult(
-        tuple(argv), result.exit_code, result.stdout, result.stderr, result.duration_s, result.truncated
+        tuple(argv), result.exit_code, result.stdout, before + stderr, result.duration_s, result.truncated
     )

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
-from pgops.hosts.process import CommandResult
+from pgops.hosts.process import OUTPUT_LIMIT_BYTES, CommandResult
 
 
 class HostFault(Exception):
     """The host, or a command on it, gave no usable answer; the text is a clause for a person."""
+
+
+class NotStarted(HostFault):
+    """The command was certainly never started: the host could not be reached, or refused to let us become its user."""
 
 
 class Identity(str, Enum):
@@ -39,11 +43,12 @@ class Host(Protocol):
         identity: Identity = Identity.LOGIN,
         timeout_s: float | None = None,
         stdin: bytes | None = None,
+        limit_bytes: int = OUTPUT_LIMIT_BYTES,
     ) -> CommandResult:
-        """Run `argv` there as `identity`.
+        """Run `argv` there as `identity`. Of each stream at most `limit_bytes` are kept; more marks it as truncated.
 
-        Raises `HostFault` when the host could not be reached (which says nothing about the command) or when the
-        privilege is missing. A command that ran and failed is a result.
+        Raises `NotStarted` when the host could not be reached or the privilege is missing, `HostFault` when the connection
+        was lost meanwhile, which says nothing about the command. A command that ran and failed is a result.
         """
         ...
 

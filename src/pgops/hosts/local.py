@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 
 from pgops.config.model import HostConfig, Timeouts
 from pgops.hosts import process, sudo
-from pgops.hosts.host import HostFault, Identity, checked_argv
-from pgops.hosts.process import CommandResult
+from pgops.hosts.host import Identity, NotStarted, checked_argv
+from pgops.hosts.process import OUTPUT_LIMIT_BYTES, CommandResult
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -31,20 +32,20 @@ class LocalHost:
         identity: Identity = Identity.LOGIN,
         timeout_s: float | None = None,
         stdin: bytes | None = None,
+        limit_bytes: int = OUTPUT_LIMIT_BYTES,
     ) -> CommandResult:
         """See `pgops.hosts.host.Host`. Commands run in `/`, since the other user may not enter our directory."""
         checked_argv(argv)
         user = identity.user(self._owner)
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        run = partial(process.run, timeout_s=timeout_s, cwd="/", stdin=stdin, limit_bytes=limit_bytes)
         if user is None or _is_me(user):
-            return process.run(argv, timeout_s=timeout_s, env=_own_environment(), cwd="/", stdin=stdin)
+            return run(argv, env=_own_environment())
         if os.geteuid() == 0:
-            environment = _environment_of(user)
-            return process.run(argv, timeout_s=timeout_s, user=user, env=environment, cwd="/", stdin=stdin)
-        wrapped = sudo.wrap(argv, user)
-        result = process.run(wrapped, timeout_s=timeout_s, env=_own_environment(), cwd="/", stdin=stdin)
+            return run(argv, user=user, env=_environment_of(user))
+        result = run(sudo.wrap(argv, user), env=_own_environment())
         if result.exit_code == 127 and result.stderr.startswith("sudo: "):
-            raise HostFault(f"sudo is not installed here; it is how pgops becomes {user}")
+            raise NotStarted(f"sudo is not installed here; it is how pgops becomes {user}")
         sudo.check(result, argv, user)
         return result
 
@@ -62,7 +63,7 @@ def _is_me(user: str) -> bool:
     try:
         return pwd.getpwnam(user).pw_uid == os.geteuid()
     except KeyError:
-        raise HostFault(f"there is no user {user} on this machine; set become in pgops.yml") from None
+        raise NotStarted(f"there is no user {user} on this machine; set become in pgops.yml") from None
 
 
 def _own_environment() -> dict[str, str]:

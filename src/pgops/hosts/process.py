@@ -49,7 +49,7 @@ class CommandResult:
         if self.exit_code is None:
             return f"no answer within {self.duration_s:.1f} s"
         if self.truncated:
-            return f"printed more than {OUTPUT_LIMIT_BYTES // 1024 // 1024} MiB"
+            return f"printed too much: more than {max(len(self.stdout), len(self.stderr)) // 1024 // 1024} MiB"
         if self.exit_code == 0:
             return ""
         lines = [line for line in (self.stderr or self.stdout).splitlines() if line.strip()]

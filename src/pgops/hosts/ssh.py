@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 from pgops.config.model import HostConfig, SshConfig, Timeouts
 from pgops.hosts import process, sudo
-from pgops.hosts.host import HostFault, Identity, checked_argv
-from pgops.hosts.process import CommandResult
+from pgops.hosts.host import HostFault, Identity, NotStarted, checked_argv
+from pgops.hosts.process import OUTPUT_LIMIT_BYTES, CommandResult
 from pgops.hosts.ssh_words import explain, refuse_hostile
 
 _LOST = 255
@@ -66,6 +66,7 @@ class SshHost:
         identity: Identity = Identity.LOGIN,
         timeout_s: float | None = None,
         stdin: bytes | None = None,
+        limit_bytes: int = OUTPUT_LIMIT_BYTES,
     ) -> CommandResult:
         """See `pgops.hosts.host.Host`. The remote side ends a command itself soon after our timeout (coreutils timeout)."""
         checked_argv(argv)
@@ -74,11 +75,11 @@ class SshHost:
         self._connect()
         user = identity.user(self._owner)
         wrapped, through_sudo = self._become_user(argv, user) if user else (list(argv), False)
-        result = self._send(wrapped, argv, deadline, stdin)
+        result = self._send(wrapped, argv, deadline, stdin, limit_bytes)
         if through_sudo and user:
             sudo.check(result, argv, user)
         if result.exit_code == 1 and result.stderr.startswith(f"runuser: user {user} does not exist"):
-            raise HostFault(f"there is no user {user} there; set become in pgops.yml")
+            raise NotStarted(f"there is no user {user} there; set become in pgops.yml")
         return result
 
     def address(self) -> str | None:
@@ -105,7 +106,7 @@ class SshHost:
             if self._dead is None and self._directory is None:
                 self._dead = refuse_hostile(self._ssh) or self._open_master()
             if self._dead is not None:
-                raise HostFault(self._dead)
+                raise NotStarted(self._dead)
 
     def _open_master(self) -> str | None:
         """The reason why there is no connection, or None."""
@@ -119,19 +120,28 @@ class SshHost:
         shutil.rmtree(directory, ignore_errors=True)
         return explain(self._ssh, result, limit_s)
 
-    def _send(self, wrapped: Sequence[str], argv: Sequence[str], deadline: float, stdin: bytes | None) -> CommandResult:
+    def _send(
+        self,
+        wrapped: Sequence[str],
+        argv: Sequence[str],
+        deadline: float,
+        stdin: bytes | None = None,
+        limit_bytes: int = OUTPUT_LIMIT_BYTES,
+    ) -> CommandResult:
         if not self._slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise HostFault("too many commands at once on this host; none of them ended in time")
+            raise NotStarted("too many commands at once on this host; none of them ended in time")
         try:
             directory = self._directory
             if directory is None:
-                raise HostFault(self._dead or "the connection was closed")
+                raise NotStarted(self._dead or "the connection was closed")
             left_s = max(0.1, deadline - time.monotonic())
             # Outside sudo, so that a sudoers line names the command itself.
             bounded = ["env", "-C", "/", "LC_ALL=C", "timeout", "-k", "1", str(math.ceil(left_s) + 1), *wrapped]
             command = [*self._ssh_argv(directory, "-o", "ControlMaster=no"), "--", self._ssh.destination]
             sent = [*command, shlex.join(bounded)]
-            result = process.run(sent, timeout_s=left_s, env=_environment(), cwd="/", stdin=stdin)
+            result = process.run(
+                sent, timeout_s=left_s, env=_environment(), cwd="/", stdin=stdin, limit_bytes=limit_bytes
+            )
         finally:
             self._slots.release()
         if result.exit_code == _LOST and not self._control("check", directory).ok:
@@ -158,7 +168,7 @@ class SshHost:
         """Who we are there; asked once. ssh_config may say something else than our own name."""
         if self._login is None:
             question = ["id", "-un"]
-            answer = self._send(question, question, time.monotonic() + self._timeouts.command_s, None)
+            answer = self._send(question, question, time.monotonic() + self._timeouts.command_s)
             if not answer.ok:
                 raise HostFault(f"id -un: {answer.fault}")
             self._login = answer.stdout.strip()

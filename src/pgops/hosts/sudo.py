@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pgops.hosts.host import HostFault
+from pgops.hosts.fence import PASSED
+from pgops.hosts.host import NotStarted
 from pgops.hosts.process import CommandResult
 
 # The words of sudo 1.9 under LC_ALL=C: src/exec.c, plugins/sudoers/{auth,logging,sudoers}.c.
@@ -25,15 +26,15 @@ def wrap(argv: Sequence[str], user: str) -> list[str]:
 
 
 def check(result: CommandResult, argv: Sequence[str], user: str) -> None:
-    """Raise `HostFault` when sudo itself refused, naming the sudoers line that is missing."""
-    if result.exit_code not in (1, 127) or result.stdout:
+    """Raise `NotStarted` when sudo itself refused, naming the sudoers line that is missing."""
+    if result.exit_code not in (1, 127) or result.stdout or PASSED in result.stderr:
         return
     match = _REFUSALS.search(result.stderr)
     if match is None:
         return
     if match["unknown"]:
-        raise HostFault(f"there is no user {user} there; set become in pgops.yml")
+        raise NotStarted(f"there is no user {user} there; set become in pgops.yml")
     if match["absent"]:
-        raise HostFault(f"sudo is not installed there; it is how pgops becomes {user}")
+        raise NotStarted(f"sudo is not installed there; it is how pgops becomes {user}")
     said = match["said"] or ("not allowed" if match["denied"] else "not in the sudoers file")
-    raise HostFault(f"sudo refused to run {argv[0]} as {user} ({said}); see RIGHTS in man pgops.yml")
+    raise NotStarted(f"sudo refused to run {argv[0]} as {user} ({said}); see RIGHTS in man pgops.yml")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from pgops.hosts import job_scripts
 from pgops.hosts.fence import Fence, run_fenced
-from pgops.hosts.host import Host, HostFault, Identity
+from pgops.hosts.host import Host, HostFault, Identity, NotStarted
 from pgops.hosts.session_jobs import SessionJobs
 from pgops.render.text import printable
 
@@ -52,11 +52,18 @@ class SystemdJobs(SessionJobs):
         )
         # Refused is also what another start of the same name makes: then its account is there, or will be in a moment.
         until = min(deadline, time.monotonic() + _CLAIM_S)
-        while self.state(host, name, identity=identity, timeout_s=timeout_s).state == "absent":
+        while self._seen_after_start(host, name, identity, timeout_s) == "absent":
             if time.monotonic() > until:
                 said = printable(result.fault) or f"it gave no sign; see systemctl status {unit_name(name)}"
                 raise HostFault(f"starting the job {name}: {said}")
             time.sleep(0.1)
+
+    def _seen_after_start(self, host: Host, name: str, identity: Identity, timeout_s: float) -> str:
+        """Its state; that the host cannot be asked any more says nothing of the start that was sent before."""
+        try:
+            return self.state(host, name, identity=identity, timeout_s=timeout_s).state
+        except NotStarted as fault:
+            raise HostFault(str(fault)) from None
 
     def forget(self, host: Host, name: str, *, identity: Identity, fence: Fence, timeout_s: float) -> None:
         """See `pgops.hosts.jobs.Jobs`. The failed unit goes first: what is cut off midway still has its account."""

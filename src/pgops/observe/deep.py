@@ -14,14 +14,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from pgops.hosts.host import Host, HostFault, Identity
+from pgops.hosts.host import Host, HostFault
 from pgops.observe.facts import WalIdentity
 from pgops.observe.fields import ShapeFault, as_mapping
 from pgops.observe.host import read_identity
 from pgops.observe.lsn import segment_start, segment_timeline
 from pgops.observe.parallel import Late, Task
 from pgops.observe.snapshot import Node, Snapshot
-from pgops.observe.stanza import parse_stored_segments, pgbackrest_argv
+from pgops.observe.stanza import parse_stored_segments
+from pgops.pgbackrest.commands import Stanza, list_argv, read_argv
+from pgops.pgbackrest.runner import run_pgbackrest
 from pgops.readings import Known, Reading, Skipped, Unknown, known, within
 
 NEWEST = 3
@@ -129,7 +131,7 @@ def _read_repository(
         if facts is None or host is None or facts.archive_id is None:
             continue
         config = next(item for item in snapshot.cluster.hosts if item.name == node.name)
-        reader = _Repository(host, stanza, config.pgbackrest_config, timeout_s)
+        reader = _Repository(host, Stanza(stanza, config.pgbackrest_config), timeout_s)
         top = f"archive/{stanza}/{facts.archive_id}"
         try:
             segments: dict[str, str] = {}
@@ -146,23 +148,20 @@ def _read_repository(
 class _Repository:
     """`repo-ls` and `repo-get` on one host; both only read."""
 
-    def __init__(self, host: Host, stanza: str, config: str | None, timeout_s: float) -> None:
+    def __init__(self, host: Host, stanza: Stanza, timeout_s: float) -> None:
         self._host = host
         self._stanza = stanza
-        self._config = config
         self._timeout_s = timeout_s
 
     def list(self, path: str) -> Mapping[str, object]:
         """The names in one directory of the repository."""
-        return as_mapping(json.loads(self._run("repo-ls", "--output=json", path) or "{}"), "the output of repo-ls")
+        return as_mapping(
+            json.loads(self._run(list_argv(self._stanza, path, as_json=True)) or "{}"), "the output of repo-ls"
+        )
 
     def digest(self, path: str) -> str:
         """The SHA-1 of one file's content."""
-        return hashlib.sha1(self._run("repo-get", path).encode(), usedforsecurity=False).hexdigest()
+        return hashlib.sha1(self._run(read_argv(self._stanza, path)).encode(), usedforsecurity=False).hexdigest()
 
-    def _run(self, command: str, *rest: str) -> str:
-        argv = pgbackrest_argv(self._stanza, self._config, command, *rest)
-        answer = self._host.run(argv, identity=Identity.OWNER, timeout_s=self._timeout_s)
-        if not answer.ok:
-            raise HostFault(f"pgbackrest {command}: {answer.fault}")
-        return answer.stdout
+    def _run(self, argv: Sequence[str]) -> str:
+        return run_pgbackrest(self._host, argv, timeout_s=self._timeout_s).stdout

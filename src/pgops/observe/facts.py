@@ -7,9 +7,9 @@ no answer is an `Unknown` reading one level up. LSNs are byte positions, times a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pgops.readings import Reading
 
@@ -172,6 +172,48 @@ class DataDirFiles:
 
 
 @dataclass(frozen=True)
+class BranchFacts:
+    """What a data directory tells of its branch. `serving`: a postmaster uses it. `histories` are its history files.
+
+    `end_bytes` and `end_timeline` are the true end of WAL of a directory that nobody uses, None where it is used or has no
+    WAL that can be read. `there` False: there is no data directory.
+    """
+
+    there: bool
+    serving: bool
+    histories: Mapping[int, str] = field(default_factory=dict)
+    end_bytes: int | None = None
+    end_timeline: int | None = None
+
+
+@dataclass(frozen=True)
+class CopyFacts:
+    """A safety copy of pgops on a host: its directory, who made it why and when, and its parts (what, path).
+
+    `run` is the run that made it. `accounted`: what only it holds has been counted into its account; `salvaged`: its rows
+    have been read into its folder `salvage`. `bin_dir` is where PostgreSQL's programs are (None: on the search path), and
+    `timeline` the one on which its branch ends (None: not known).
+    """
+
+    path: str
+    run: str
+    procedure: str
+    node: str
+    made_at: datetime
+    by: str
+    reason: str
+    parts: tuple[tuple[str, str], ...]
+    accounted: bool = False
+    salvaged: bool = False
+    bin_dir: str | None = None
+    timeline: int | None = None
+
+    def has(self, what: str) -> bool:
+        """Whether it has a part of this kind."""
+        return any(kind == what for kind, _ in self.parts)
+
+
+@dataclass(frozen=True)
 class DiskUsage:
     """One file system that holds something of the cluster. Percent as `df` counts it: of what a user can have."""
 
@@ -185,7 +227,11 @@ class DiskUsage:
 
 @dataclass(frozen=True)
 class Backup:
-    """One backup of `pgbackrest info`. `error` None: this pgBackRest does not tell. Timeline: of its stop WAL."""
+    """One backup of `pgbackrest info`. `error` None: this pgBackRest does not tell. Timeline: of its stop WAL.
+
+    `references` are the backups that hold files of it, `prior` the one it was made against. `size_bytes` is what a restore
+    writes, `delta_bytes` what this backup copied of it; `repository_*` the same as it lies in the repository.
+    """
 
     label: str
     kind: str
@@ -195,6 +241,17 @@ class Backup:
     error: bool | None
     database_id: int
     timeline: int | None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    prior: str | None = None
+    references: tuple[str, ...] = ()
+    wal_start: str | None = None
+    wal_stop: str | None = None
+    start_lsn_bytes: int | None = None
+    stop_lsn_bytes: int | None = None
+    size_bytes: int | None = None
+    delta_bytes: int | None = None
+    repository_size_bytes: int | None = None
+    repository_delta_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -207,8 +264,22 @@ class RepositoryStatus:
 
 
 @dataclass(frozen=True)
+class StanzaDatabase:
+    """A database that a repository knows, an older one beside the present one after an upgrade of PostgreSQL."""
+
+    id: int
+    repo_key: int
+    system_identifier: str
+    version: str
+
+
+@dataclass(frozen=True)
 class StanzaFacts:
-    """`pgbackrest info` of one stanza as one host sees it. `current_*` is the newest database of the stanza."""
+    """`pgbackrest info` of one stanza as one host sees it. `current_*` is the newest database of the stanza.
+
+    `backup_running` is seen on the host of the backup alone. `progress_*` is how much of it is copied, where this pgBackRest
+    tells. `pgbackrest_version` is (major, minor).
+    """
 
     code: int
     message: str
@@ -219,6 +290,76 @@ class StanzaFacts:
     archive_max: str | None
     archive_id: str | None
     backup_running: bool
+    progress_done_bytes: int | None = None
+    progress_size_bytes: int | None = None
+    databases: tuple[StanzaDatabase, ...] = ()
+    pgbackrest_version: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class WalRange:
+    """Stored WAL segments of one timeline without a gap, by number: the segment's place in the whole WAL, both inclusive."""
+
+    timeline: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class ArchiveFacts:
+    """What one repository's archive of the present database holds.
+
+    `ranges` are merged and sorted. `histories` maps a timeline to the text of its history file. `partial` are the names of
+    segments that their writer never finished.
+    """
+
+    repo_key: int
+    archive_id: str
+    ranges: tuple[WalRange, ...]
+    histories: Mapping[int, str]
+    partial: tuple[str, ...] = ()
+    segment_bytes: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ExpiringBackup:
+    """A backup that the retention no longer keeps. One that `info` does not list was cut off, or is being made elsewhere."""
+
+    repo_key: int
+    label: str
+
+
+@dataclass(frozen=True)
+class ExpiringWal:
+    """WAL that the retention no longer keeps, both ends inclusive; None: all of that archive."""
+
+    repo_key: int
+    archive_id: str
+    first: str | None
+    last: str | None
+
+
+@dataclass(frozen=True)
+class ExpiringHistory:
+    """Old accounts that the retention no longer keeps, as a clause: a timeline's history file, manifests of gone backups."""
+
+    repo_key: int
+    what: str
+
+
+@dataclass(frozen=True)
+class ExpiryFacts:
+    """What `pgbackrest expire` would remove now by the configured retention.
+
+    `unlisted` are the labels that it takes from its list since their manifest is missing, in whichever repository that is.
+    `fault`: it said something else as well, so what it would remove cannot be told; a clause that quotes it.
+    """
+
+    backups: tuple[ExpiringBackup, ...] = ()
+    wal: tuple[ExpiringWal, ...] = ()
+    history: tuple[ExpiringHistory, ...] = ()
+    unlisted: tuple[str, ...] = ()
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +373,20 @@ class JobFacts:
     exit_code: int | None
     started_at: datetime | None
     log_tail: str
+
+
+CronState = Literal["runs", "stopped", "absent"]
+
+
+@dataclass(frozen=True)
+class ScheduleFacts:
+    """The files of pgops's own schedule of backups on a host (path -> content), and whether a cron is there to read one.
+
+    Of an enabled timer's link it counts that it is there.
+    """
+
+    files: Mapping[str, str]
+    cron: CronState
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -12,7 +12,10 @@ from pgops.config.model import ClusterConfig, HostConfig
 from pgops.dcs import Dcs, DcsFault, DcsHealth, DcsKey
 from pgops.dcs.forked import START_S
 from pgops.errors import PgopsError
+from pgops.hosts.host import Host
+from pgops.observe.archive import read_archives
 from pgops.observe.deep import read_deep
+from pgops.observe.expiry import read_expiries
 from pgops.observe.keys import parse_keys, record_prefix
 from pgops.observe.parallel import Late, Running, Task, start
 from pgops.observe.proxy import read_proxy
@@ -20,7 +23,9 @@ from pgops.observe.snapshot import NOT_ASKED, DcsKeys, Member, ProxyView, Snapsh
 from pgops.plugins import find_driver
 from pgops.readings import Known, Reading, Unknown
 
-_ON_HOSTS = frozenset({View.HOST, View.SERVICES, View.BACKUP, View.JOBS})
+_ON_HOSTS = frozenset(
+    {View.HOST, View.SERVICES, View.BACKUP, View.JOBS, View.SCHEDULE, View.BRANCH, View.COPIES, View.GUARD}
+)
 
 
 def observe(
@@ -98,12 +103,20 @@ def observe(
     nodes = tuple(probe.finish_host(command_deadline) for _, probe in sorted(probes.items()))
     views_read = _collect_views(proxies, cluster, network_deadline)
     snapshot = Snapshot(cluster, taken_at, views, nodes, keys, health, views_read, warnings=warnings)
-    if View.DEEP in views:
-        snapshot = read_deep(snapshot, {name: probe.host for name, probe in probes.items() if probe.host is not None})
+    snapshot = _read_further(snapshot, {name: probe.host for name, probe in probes.items() if probe.host is not None})
     for probe in probes.values():
         probe.close()
     client.close()
     return snapshot
+
+
+def _read_further(snapshot: Snapshot, hosts: Mapping[str, Host]) -> Snapshot:
+    """What is read only once it is known what the members said."""
+    if View.ARCHIVE in snapshot.views:
+        snapshot = read_archives(snapshot, hosts)
+    if View.EXPIRY in snapshot.views:
+        snapshot = read_expiries(snapshot, hosts)
+    return read_deep(snapshot, hosts) if View.DEEP in snapshot.views else snapshot
 
 
 def _read_dcs(cluster: ClusterConfig, *, health: bool) -> tuple[Reading[DcsKeys], Reading[DcsHealth]]:

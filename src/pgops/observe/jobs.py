@@ -11,7 +11,7 @@ from pgops.observe.facts import JobFacts
 from pgops.readings import Known, Reading, Unknown
 from pgops.render.text import printable
 
-LOG_TAIL_BYTES = 2048
+LOG_TAIL_BYTES = 4096
 
 
 def read_jobs(

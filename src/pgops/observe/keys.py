@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pgops.clients.json_text import parse_json
 from pgops.dcs import DcsKey
 from pgops.observe.fields import ShapeFault, as_list, as_mapping, flag, integer, position, text
-from pgops.observe.records import parse_lock, parse_pause, parse_rest, parse_run
+from pgops.observe.records import LOCKS, TOPOLOGY, parse_drill, parse_lock, parse_pause, parse_rest, parse_run, run_name
 from pgops.observe.snapshot import DcsKeys, HistoryEntry, Member, SyncKey
 
 T = TypeVar("T")
@@ -58,8 +58,9 @@ def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str,
         return record
 
     pause_record = read_record("pause", parse_pause)
-    run_record = read_record("run", parse_run)
+    runs = {lock: read_record(run_name(lock), parse_run) for lock in LOCKS}
     rest_record = read_record("rest", parse_rest)
+    drill_record = read_record("drill", parse_drill)
     locks = [read_record(name, partial(parse_lock, name[5:])) for name in own if name.startswith("lock/")]
     return DcsKeys(
         leader=leader.value if leader else None,
@@ -74,9 +75,11 @@ def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str,
         failsafe=read("failsafe", lambda value: as_mapping(value, "failsafe"), None),
         pause_record=pause_record,
         rest_record=rest_record,
+        drill_record=drill_record,
         faults=tuple(faults),
         revisions={key: entry.revision for key, entry in (*entries.items(), *records.items())},
-        run_record=run_record,
+        run_record=runs.pop(TOPOLOGY),
+        side_runs={lock: run for lock, run in runs.items() if run is not None},
         locks=tuple(lock for lock in locks if lock is not None),
         unread_records=unread,
     )

@@ -15,14 +15,19 @@ from pgops.config.model import ClusterConfig, HostConfig
 from pgops.errors import PgopsError
 from pgops.hosts.factory import open_host
 from pgops.hosts.host import Host, HostFault
+from pgops.observe.branches import read_branch
+from pgops.observe.copies import read_copies
 from pgops.observe.facts import SqlFacts
+from pgops.observe.guards import read_guard
 from pgops.observe.host import read_control, read_disks, read_files
 from pgops.observe.jobs import read_jobs
 from pgops.observe.parallel import Late, Task
 from pgops.observe.rest import read_code, read_status
+from pgops.observe.schedules import read_schedules, schedule_paths
 from pgops.observe.snapshot import NOT_ASKED, Member, Node, View
 from pgops.observe.sql import read_flush_position, read_sql
 from pgops.observe.stanza import read_stanza
+from pgops.pgbackrest.commands import Stanza
 from pgops.plugins import find_driver
 from pgops.readings import Known, Reading, Skipped, Unknown, known, within
 from pgops.services import ServiceState
@@ -34,6 +39,17 @@ REST_PORT = 8008
 
 SILENT_ANSWER_S = 0.4
 """How long a member that gave no answer before is waited for, in seconds: one that came back answers in a tenth of it."""
+
+_HOST_VIEWS = {
+    "stanza": View.BACKUP,
+    "services": View.SERVICES,
+    "jobs": View.JOBS,
+    "schedules": View.SCHEDULE,
+    "branch": View.BRANCH,
+    "copies": View.COPIES,
+    "guard": View.GUARD,
+}
+"""The views of probes on a host that are none of HOST's."""
 
 NO_HOST = Skipped("no host is configured for this member")
 
@@ -110,9 +126,19 @@ class MemberProbe:
             self._start("disks", self._on_data_dir(lambda d: read_disks(host, self._paths(d), timeout_s=timeout_s)))
         if View.BACKUP in self._views and stanza:
             config = self._config.pgbackrest_config
-            self._start("stanza", lambda: read_stanza(host, stanza, config, timeout_s=timeout_s))
+            self._start("stanza", lambda: read_stanza(host, Stanza(stanza, config), timeout_s=timeout_s))
         if View.JOBS in self._views:
             self._start("jobs", lambda: read_jobs(host, self._config.state_dir, timeout_s=timeout_s))
+        if View.BRANCH in self._views:
+            self._start("branch", self._on_data_dir(lambda d: read_branch(host, d, bin_dir, timeout_s=timeout_s)))
+        if View.COPIES in self._views:
+            self._start("copies", self._on_data_dir(lambda d: read_copies(host, d, timeout_s=timeout_s)))
+        if View.GUARD in self._views:
+            config = self._config.patroni_config
+            self._start("guard", self._on_data_dir(lambda d: read_guard(host, d, config, timeout_s=timeout_s)))
+        if View.SCHEDULE in self._views:
+            paths = schedule_paths(self._cluster, host.name)
+            self._start("schedules", lambda: read_schedules(host, paths, timeout_s=timeout_s))
         if View.SERVICES in self._views:
             self._start("services", lambda: self._read_services(host, timeout_s))
 
@@ -144,7 +170,18 @@ class MemberProbe:
 
     def finish_host(self, deadline: float) -> Node:
         """Await the host probes and give the member as it was seen."""
-        for name in ("control", "files", "disks", "stanza", "services", "jobs"):
+        for name in (
+            "control",
+            "files",
+            "disks",
+            "stanza",
+            "services",
+            "jobs",
+            "schedules",
+            "branch",
+            "copies",
+            "guard",
+        ):
             self._finish(name, deadline, self._absent(name))
         return self._node
 
@@ -175,7 +212,7 @@ class MemberProbe:
             if views[name] not in self._views:
                 return NOT_ASKED
             return Unknown("its address is not known: it has no key in the DCS and none is configured")
-        view = {"stanza": View.BACKUP, "services": View.SERVICES, "jobs": View.JOBS}.get(name, View.HOST)
+        view = _HOST_VIEWS.get(name, View.HOST)
         if view not in self._views:
             return NOT_ASKED
         if name == "stanza" and self._cluster.stanza is None:
@@ -222,10 +259,11 @@ class MemberProbe:
             return Unknown("no answer in time")
 
     def _paths(self, data_dir: str) -> list[str]:
-        """What must have room: the data directory, WAL, the tablespaces that the server names, and on a systemd host
-        etcd's and pgBackRest's usual places."""
+        """What must have room: the data directory, WAL, the tablespaces that the server names, the places of pgops's own,
+        and on a systemd host etcd's and pgBackRest's usual ones."""
         facts = known(self._await_sql())
         paths = [data_dir, f"{data_dir.rstrip('/')}/pg_wal", *(facts.tablespaces if facts else ())]
+        paths += [path for path in (self._config.scratch_dir, self._config.state_dir) if path]
         if self._cluster.services.manager == "systemd":
             paths += ["/var/lib/etcd", "/var/lib/pgbackrest", "/var/spool/pgbackrest"]
         return paths

@@ -65,10 +65,11 @@ class Isolated(Generic[T]):
         import pickle
 
         chunks = []
+        poll = select.poll()  # select() itself knows no descriptor above 1,023
+        poll.register(self._pipe, select.POLLIN)
         try:
             while True:
-                ready, _, _ = select.select([self._pipe], [], [], max(0.0, deadline - time.monotonic()))
-                if not ready:
+                if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
                     raise Late
                 chunk = os.read(self._pipe, 1 << 20)
                 if not chunk:

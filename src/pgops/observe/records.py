@@ -11,9 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from pgops.observe.fields import TEXT_LIMIT, ShapeFault, as_list, as_mapping, flag, integer, iso_moment, text
-from pgops.observe.snapshot import LockRecord, PauseRecord, RestRecord, RunRecord
+from pgops.observe.snapshot import DrillCheck, DrillRecord, LockRecord, PauseRecord, RestRecord, RunRecord
 
 RECORD_SCHEMA = 1
+
+TOPOLOGY = "topology"
+LOCKS = (TOPOLOGY, "backup", "drill", "schedule", "salvage")
+"""The locks of a cluster. Each has an unfinished run of its own at most; none stands in the way of `topology`."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,11 @@ class HoldRecord:
     owner: str
     reason: str
     since: datetime
+
+
+def run_name(lock: str) -> str:
+    """The record of the unfinished run under that lock."""
+    return "run" if lock == TOPOLOGY else f"run/{lock}"
 
 
 def parse_pause(value: object) -> PauseRecord:
@@ -102,6 +111,37 @@ def parse_rest(value: object) -> RestRecord:
     )
 
 
+def parse_drill(value: object) -> DrillRecord:
+    """The value under `drill`. Raises `ShapeFault`."""
+    top = _known_schema(value)
+    outcome = _text(top, "outcome")
+    if outcome not in ("passed", "failed", "unmade"):
+        raise ShapeFault(f"outcome is {outcome[:40]!r}, none that is known")
+    return DrillRecord(
+        run=_run_id(top, "run"),
+        by=_text(top, "by"),
+        host=_text(top, "host"),
+        began_at=_moment(top, "began_at"),
+        node=_text(top, "node"),
+        label=_text(top, "label"),
+        repo_key=_integer(top, "repo_key"),
+        outcome="passed" if outcome == "passed" else "failed" if outcome == "failed" else "unmade",
+        checks=tuple(map(_drill_check, as_list(top.get("checks"), "checks"))),
+        restore_s=_seconds(top, "restore_s"),
+        restore_bytes=integer(top, "restore_bytes"),
+        replay_s=_seconds(top, "replay_s"),
+        replay_bytes=integer(top, "replay_bytes"),
+        proven_at=iso_moment(text(top, "proven_at")),
+        proven_label=text(top, "proven_label"),
+    )
+
+
+def _drill_check(value: object) -> DrillCheck:
+    top = as_mapping(value, "a check")
+    passed = top.get("passed")
+    return DrillCheck(_text(top, "name"), passed if isinstance(passed, bool) else None, _text(top, "text"))
+
+
 def rest_value(record: RestRecord) -> str:
     """What is written under `rest`."""
     return _document(
@@ -113,6 +153,28 @@ def rest_value(record: RestRecord) -> str:
         by=record.by,
         host=record.host,
         since=record.since.isoformat(),
+    )
+
+
+def drill_value(record: DrillRecord) -> str:
+    """What is written under `drill`."""
+    checks = [{"name": item.name, "passed": item.passed, "text": item.text[:TEXT_LIMIT]} for item in record.checks]
+    return _document(
+        run=record.run,
+        by=record.by,
+        host=record.host,
+        began_at=record.began_at.isoformat(),
+        node=record.node,
+        label=record.label,
+        repo_key=record.repo_key,
+        outcome=record.outcome,
+        checks=checks,
+        restore_s=record.restore_s,
+        restore_bytes=record.restore_bytes,
+        replay_s=record.replay_s,
+        replay_bytes=record.replay_bytes,
+        proven_at=record.proven_at.isoformat() if record.proven_at else None,
+        proven_label=record.proven_label,
     )
 
 
@@ -163,7 +225,7 @@ def hold_value(record: HoldRecord) -> str:
     return _document(owner=record.owner, reason=record.reason, since=record.since.isoformat())
 
 
-def _document(**fields: str | int | bool | list[str] | None) -> str:
+def _document(**fields: str | float | bool | list[str] | list[dict[str, Any]] | None) -> str:
     """Canonical JSON: sorted, without spaces, ASCII. A text is cut where the reader would refuse it as too long."""
     import json
 
@@ -191,6 +253,15 @@ def _integer(top: Mapping[str, Any], key: str) -> int:
     if value is None:
         raise ShapeFault(f"no {key}")
     return value
+
+
+def _seconds(top: Mapping[str, Any], key: str) -> float | None:
+    value = top.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e12:
+        raise ShapeFault(f"{key} is no time in seconds")
+    return float(value)
 
 
 def _moment(top: Mapping[str, Any], key: str) -> datetime:

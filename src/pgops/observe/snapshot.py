@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any, Literal
@@ -11,15 +11,21 @@ from typing import Any, Literal
 from pgops.config.model import ClusterConfig
 from pgops.dcs import DcsHealth
 from pgops.observe.facts import (
+    ArchiveFacts,
+    BranchFacts,
     ControlFacts,
+    CopyFacts,
     DataDirFiles,
     DiskUsage,
+    ExpiryFacts,
     JobFacts,
     RestStatus,
+    ScheduleFacts,
     SqlFacts,
     StanzaFacts,
     WalIdentity,
 )
+from pgops.observe.guard_facts import GuardFacts
 from pgops.readings import Known, Reading, Skipped
 from pgops.services import ServiceState
 
@@ -36,10 +42,16 @@ class View(str, Enum):
     PROXY = "proxy"
     DEEP = "deep"
     JOBS = "jobs"
+    ARCHIVE = "archive"
+    EXPIRY = "expiry"
+    SCHEDULE = "schedule"
+    BRANCH = "branch"
+    COPIES = "copies"
+    GUARD = "guard"
 
 
 QUICK = frozenset({View.REST, View.DCS})
-USUAL = frozenset(View) - {View.DEEP, View.JOBS}
+USUAL = frozenset(View) - {View.DEEP, View.JOBS, View.ARCHIVE, View.EXPIRY, View.BRANCH, View.COPIES, View.GUARD}
 ALL = frozenset(View)
 
 NOT_ASKED = Skipped("not asked for in this run")
@@ -122,7 +134,8 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class LockRecord:
-    """A lock that is held now: it goes with its lease. `name` is `topology` or `backup`, `run` None: for no run.
+    """A lock that is held now: it goes with its lease. `name` is one of `pgops.observe.records.LOCKS`, `run` None: for
+    no run.
 
     `by`, `host` and `pid` are the holder, `what` says what for, `since` is aware.
     """
@@ -155,6 +168,41 @@ class RestRecord:
 
 
 @dataclass(frozen=True)
+class DrillCheck:
+    """One proof of a drill. `passed` None: it was not made, and `text` says why."""
+
+    name: str
+    passed: bool | None
+    text: str
+
+
+@dataclass(frozen=True)
+class DrillRecord:
+    """The last drill: the backup `label` of repository `repo_key`, restored on `node` at `began_at` (aware) by `run`.
+
+    `outcome` `unmade`: the drill itself could not be made, which says nothing about the backup. Seconds and bytes are
+    measured, None where that was not reached. `replay_s` is from the start of PostgreSQL until it takes connections.
+    `proven_at` is when a restore was last proven, by this drill or an earlier one, and `proven_label` of which backup.
+    """
+
+    run: str
+    by: str
+    host: str
+    began_at: datetime
+    node: str
+    label: str
+    repo_key: int
+    outcome: Literal["passed", "failed", "unmade"]
+    checks: tuple[DrillCheck, ...]
+    restore_s: float | None
+    restore_bytes: int | None
+    replay_s: float | None
+    replay_bytes: int | None
+    proven_at: datetime | None
+    proven_label: str | None
+
+
+@dataclass(frozen=True)
 class DcsKeys:
     """Patroni's keys of one scope and pgops's own records. None: the key is absent.
 
@@ -178,10 +226,18 @@ class DcsKeys:
     revisions: Mapping[str, int] = field(default_factory=dict)
     """Every key's mod_revision by full name, Patroni's and pgops's own alike. An absent key has none."""
     run_record: RunRecord | None = None
+    """The run under the `topology` lock, which blocks every other one of its kind."""
+    side_runs: Mapping[str, RunRecord] = field(default_factory=dict)
+    """The runs under the other locks, by lock."""
     locks: tuple[LockRecord, ...] = ()
     rest_record: RestRecord | None = None
+    drill_record: DrillRecord | None = None
     unread_records: Mapping[str, str] = field(default_factory=dict)
-    """Records that are there but cannot be read, by name (`run`, `lock/topology`, `pause`), with the reason."""
+    """Records that are there but cannot be read, by name (`run`, `run/backup`, `lock/topology`, `pause`), with the reason."""
+
+    def run_under(self, lock: str) -> RunRecord | None:
+        """The run under that lock, under way or left unfinished."""
+        return self.run_record if lock == "topology" else self.side_runs.get(lock)
 
     @property
     def paused(self) -> bool:
@@ -261,6 +317,11 @@ class Node:
     stanza: Reading[StanzaFacts] = NOT_ASKED
     identity: Reading[WalIdentity] = NOT_ASKED
     jobs: Reading[Mapping[str, JobFacts]] = NOT_ASKED
+    expiry: Reading[ExpiryFacts] = NOT_ASKED
+    schedules: Reading[ScheduleFacts] = NOT_ASKED
+    branch: Reading[BranchFacts] = NOT_ASKED
+    copies: Reading[tuple[CopyFacts, ...]] = NOT_ASKED
+    guard: Reading[GuardFacts] = NOT_ASKED
 
     @property
     def is_primary(self) -> bool | None:
@@ -284,6 +345,7 @@ class Snapshot:
     dcs: Reading[DcsHealth] = NOT_ASKED
     proxies: tuple[ProxyView, ...] = ()
     repository: Reading[WalIdentity] = NOT_ASKED
+    archives: Reading[tuple[ArchiveFacts, ...]] = NOT_ASKED
     warnings: tuple[str, ...] = field(default=())
 
     @property
@@ -299,3 +361,7 @@ class Snapshot:
     def node(self, name: str | None) -> Node | None:
         """The member of that name."""
         return next((node for node in self.nodes if node.name == name), None)
+
+    def with_node(self, changed: Node) -> Snapshot:
+        """The same, with `changed` in the place of the member of its name."""
+        return replace(self, nodes=tuple(changed if node.name == changed.name else node for node in self.nodes))

@@ -10,39 +10,45 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from pgops.hosts.host import Host, HostFault, Identity
-from pgops.observe.facts import Backup, RepositoryStatus, StanzaFacts
+from pgops.observe.facts import Backup, RepositoryStatus, StanzaDatabase, StanzaFacts
 from pgops.observe.fields import ShapeFault, as_list, as_mapping, integer, moment, text
-from pgops.observe.lsn import SEGMENT_NAME, segment_timeline
+from pgops.observe.lsn import SEGMENT_NAME, parse_lsn, segment_timeline
+from pgops.pgbackrest.commands import Stanza, info_argv, version_argv
+from pgops.pgbackrest.runner import run_pgbackrest
 from pgops.readings import Known, Reading, Unknown
 
 _STORED = re.compile(r"([0-9A-F]{24})-([0-9a-f]{40})(?:\.\w+)?")
 
 
-def pgbackrest_argv(stanza: str, config: str | None, command: str, *rest: str) -> list[str]:
-    """The argv of a pgBackRest command that only reads; it logs to standard error alone, so that no log file is opened."""
-    place = [f"--config={config}"] if config else []
-    quiet = ["--log-level-console=off", "--log-level-stderr=error", "--log-level-file=off"]
-    options = [word for word in rest if word.startswith("--")]
-    parameters = [word for word in rest if not word.startswith("--")]
-    return ["pgbackrest", *place, f"--stanza={stanza}", *quiet, *options, command, *parameters]
-
-
-def read_stanza(host: Host, stanza: str, config: str | None, *, timeout_s: float) -> Reading[StanzaFacts]:
-    """`pgbackrest info` of one stanza on one host."""
+def read_stanza(host: Host, stanza: Stanza, *, timeout_s: float) -> Reading[StanzaFacts]:
+    """`pgbackrest info` of one stanza on one host, and which pgBackRest says so."""
     try:
-        answer = host.run(
-            pgbackrest_argv(stanza, config, "info", "--output=json"), identity=Identity.OWNER, timeout_s=timeout_s
-        )
-        if not answer.ok:
-            return Unknown(f"pgbackrest info: {answer.fault}")
-        return Known(parse_info(json.loads(answer.stdout), stanza))
+        told = run_pgbackrest(host, info_argv(stanza), timeout_s=timeout_s).stdout
+        # What pgBackRest quotes of a file that it could not decrypt has control characters in it.
+        facts = parse_info(json.loads(told, strict=False), stanza.name)
     except (HostFault, ShapeFault) as fault:
         return Unknown(f"pgbackrest info: {fault}")
     except (ValueError, RecursionError):
         return Unknown("pgbackrest info: its output is not JSON")
+    with suppress(HostFault):
+        # It needs no right, and a sudo that refuses it would tell the host's administrator of an attempt.
+        version = run_pgbackrest(host, version_argv(), timeout_s=timeout_s, identity=Identity.LOGIN).stdout
+        facts = replace(facts, pgbackrest_version=parse_version(version))
+    return Known(facts)
+
+
+def parse_version(output: str) -> tuple[int, int] | None:
+    """The output of `pgbackrest version` (`pgBackRest 2.45`) as numbers; None: it says something else."""
+    match = re.fullmatch(r"pgBackRest (\d{1,4})\.(\d{1,4})\D.*|pgBackRest (\d{1,4})\.(\d{1,4})", output.strip())
+    if match is None:
+        return None
+    major, minor = (match[1], match[2]) if match[1] else (match[3], match[4])
+    return int(major), int(minor)
 
 
 def parse_info(reply: object, stanza: str) -> StanzaFacts:
@@ -57,7 +63,7 @@ def parse_info(reply: object, stanza: str) -> StanzaFacts:
 def _stanza(top: Mapping[str, Any]) -> StanzaFacts:
     status = as_mapping(top.get("status"), "status")
     lock = as_mapping(status.get("lock") or {}, "lock")
-    running = as_mapping(lock.get("backup") or {}, "lock.backup").get("held") is True
+    backup = as_mapping(lock.get("backup") or {}, "lock.backup")
     databases = [as_mapping(item, "db") for item in as_list(top.get("db"), "db")]
     newest = max(databases, key=lambda item: integer(item, "id") or 0, default={})
     archives = [as_mapping(item, "archive") for item in as_list(top.get("archive"), "archive")]
@@ -71,7 +77,18 @@ def _stanza(top: Mapping[str, Any]) -> StanzaFacts:
         current_system_identifier=text(newest, "system-id"),
         archive_max=text(archive, "max"),
         archive_id=text(archive, "id"),
-        backup_running=running,
+        backup_running=backup.get("held") is True,
+        progress_done_bytes=integer(backup, "size-cplt"),
+        progress_size_bytes=integer(backup, "size"),
+        databases=tuple(
+            StanzaDatabase(
+                integer(item, "id") or 0,
+                integer(item, "repo-key") or 1,
+                text(item, "system-id") or "",
+                text(item, "version") or "",
+            )
+            for item in databases
+        ),
     )
 
 
@@ -91,7 +108,12 @@ def _backup(item: Mapping[str, Any]) -> Backup:
         raise ShapeFault("a backup without start or stop time")
     database = as_mapping(item.get("database") or {}, "database")
     error = item.get("error")
-    last_wal = text(as_mapping(item.get("archive") or {}, "archive"), "stop")
+    wal = as_mapping(item.get("archive") or {}, "archive")
+    first_wal, last_wal = _segment(wal, "start"), _segment(wal, "stop")
+    lsns = as_mapping(item.get("lsn") or {}, "lsn")
+    sizes = as_mapping(item.get("info") or {}, "info")
+    stored = as_mapping(sizes.get("repository") or {}, "info.repository")
+    notes = as_mapping(item.get("annotation") or {}, "annotation")
     return Backup(
         label=text(item, "label") or "",
         kind=text(item, "type") or "",
@@ -100,8 +122,31 @@ def _backup(item: Mapping[str, Any]) -> Backup:
         stopped_at=stopped,
         error=error if isinstance(error, bool) else None,
         database_id=integer(database, "id") or 0,
-        timeline=segment_timeline(last_wal) if last_wal and SEGMENT_NAME.fullmatch(last_wal) else None,
+        timeline=segment_timeline(last_wal) if last_wal else None,
+        annotations={key: text(notes, key) or "" for key in notes},
+        prior=text(item, "prior"),
+        references=tuple(each for each in as_list(item.get("reference"), "reference") if isinstance(each, str)),
+        wal_start=first_wal,
+        wal_stop=last_wal,
+        start_lsn_bytes=_lsn(lsns, "start"),
+        stop_lsn_bytes=_lsn(lsns, "stop"),
+        size_bytes=integer(sizes, "size"),
+        delta_bytes=integer(sizes, "delta"),
+        repository_size_bytes=integer(stored, "size"),
+        repository_delta_bytes=integer(stored, "delta"),
     )
+
+
+def _segment(item: Mapping[str, Any], key: str) -> str | None:
+    name = text(item, key)
+    return name if name and SEGMENT_NAME.fullmatch(name) else None
+
+
+def _lsn(item: Mapping[str, Any], key: str) -> int | None:
+    try:
+        return parse_lsn(text(item, key) or "")
+    except ValueError:
+        return None
 
 
 def parse_stored_segments(reply: object) -> dict[str, str]:

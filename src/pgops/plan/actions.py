@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from hashlib import sha256
 from typing import Any
 
 from pgops.dcs import Compare, Delete, Put
@@ -67,6 +68,28 @@ class StartJob:
 
 
 @dataclass(frozen=True)
+class StopJob:
+    """Ask a job on `host` to end (SIGTERM to all of it) and wait for that. One that ended, or never was, is fine."""
+
+    host: str
+    name: str
+    identity: Identity = Identity.OWNER
+    again: Again = Again.SAFE
+    timeout_s: float = 120.0
+
+
+@dataclass(frozen=True)
+class ForgetJob:
+    """Remove the account that an ended job left on `host`, its log with it, which frees its name. A running one stays."""
+
+    host: str
+    name: str
+    identity: Identity = Identity.OWNER
+    again: Again = Again.SAFE
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True)
 class CallRest:
     """Call Patroni's REST API of `member`, or of any live one. `accepts` are the HTTP statuses that count as done."""
 
@@ -94,11 +117,19 @@ class RunSql:
 
 
 @dataclass(frozen=True)
+class PutLater:
+    """Stands in a plan for the `Put` of a value that only the run will know; in its place a `Put` of that key is made."""
+
+    key: str
+    value: Hole
+
+
+@dataclass(frozen=True)
 class ChangeKeys:
     """Change DCS keys in one transaction, only while every compared key has its revision and the lock is ours."""
 
     compares: tuple[Compare, ...]
-    changes: tuple[Put | Delete, ...]
+    changes: tuple[Put | Delete | PutLater, ...]
     again: Again = Again.SEEN
     timeout_s: float = 10.0
 
@@ -116,7 +147,7 @@ class WriteFile:
     timeout_s: float = 30.0
 
 
-Action = RunCommand | StartJob | CallRest | RunSql | ChangeKeys | WriteFile
+Action = RunCommand | StartJob | StopJob | ForgetJob | CallRest | RunSql | ChangeKeys | WriteFile
 
 
 def render_action(action: Action) -> str:  # noqa: PLR0911 - one kind of action a return
@@ -125,6 +156,10 @@ def render_action(action: Action) -> str:  # noqa: PLR0911 - one kind of action 
         return f"{_place(action.host, action.identity)} {_words(action.argv)}"
     if isinstance(action, StartJob):
         return f"{_place(action.host, action.identity)} (job {action.name}) {_words(action.argv)}"
+    if isinstance(action, StopJob):
+        return f"{_place(action.host, action.identity)} stop the job {action.name}"
+    if isinstance(action, ForgetJob):
+        return f"{_place(action.host, action.identity)} forget the ended job {action.name}"
     if isinstance(action, CallRest):
         body = "" if action.body is None else f" {json.dumps(action.body, sort_keys=True)}"
         return f"[Patroni of {action.member or 'any member'}] {action.method} {action.path}{body}"
@@ -143,6 +178,24 @@ def render_action(action: Action) -> str:  # noqa: PLR0911 - one kind of action 
     return f"{_place(action.host, action.identity)} write {shlex.quote(action.path)} (mode {action.mode:04o}): {shown}"
 
 
+def shorten_action(action: Action) -> Action:
+    """For people: a script of many lines is told by its size and digest. Plans in JSON and journals have it in full."""
+    if isinstance(action, WriteFile) and action.content is not None and action.mode & 0o111:
+        return replace(action, content=f"<{_told(action.content)}>")
+    if not isinstance(action, (RunCommand, StartJob)):
+        return action
+    return replace(action, argv=tuple(map(_shorten, action.argv)))
+
+
+def _shorten(word: Word) -> Word:
+    return word if isinstance(word, Hole) or word.count("\n") < 3 else Hole(_told(word))
+
+
+def _told(script: str) -> str:
+    lines, digest = len(script.strip().splitlines()), sha256(script.encode()).hexdigest()
+    return f"a script of {lines} lines, SHA-256 {digest[:12]}; in full with -f json"
+
+
 def _place(host: str, identity: Identity) -> str:
     who = {Identity.ROOT: " as root", Identity.OWNER: " as the owner of PostgreSQL's files", Identity.LOGIN: ""}
     return f"[{host}{who[identity]}]"
@@ -152,5 +205,7 @@ def _words(argv: tuple[Word, ...]) -> str:
     return " ".join(f"<{word.name}>" if isinstance(word, Hole) else shlex.quote(word) for word in argv)
 
 
-def _change(change: Put | Delete) -> str:
+def _change(change: Put | Delete | PutLater) -> str:
+    if isinstance(change, PutLater):
+        return f"put {change.key} <{change.value.name}>"
     return f"delete {change.key}" if isinstance(change, Delete) else f"put {change.key} {change.value}"

@@ -17,7 +17,8 @@ from functools import cache
 from typing import Any
 
 from pgops.config.model import ClusterConfig
-from pgops.plan.actions import Hole
+from pgops.dcs import Put
+from pgops.plan.actions import Hole, PutLater
 
 SCHEMA = 1
 _SECRET_NAME = re.compile(r"passw|secret|token|passfile|keydata", re.IGNORECASE)
@@ -55,6 +56,8 @@ def to_document(value: Any) -> Any:  # noqa: PLR0911 - one kind of value a retur
         if _registry().get(name) is not type(value):
             raise TypeError(f"{name} is not written into documents")
         return {"$": name, **{item.name: to_document(getattr(value, item.name)) for item in fields(value)}}
+    if isinstance(value, Mapping) and not all(isinstance(key, str) for key in value):
+        return {"$pairs": [[to_document(key), to_document(item)] for key, item in value.items()]}
     if isinstance(value, Mapping):
         return {"$map": {str(key): _entry(str(key), item) for key, item in value.items()}}
     if isinstance(value, (frozenset, set)):
@@ -87,6 +90,8 @@ def _read(document: Any, cluster: ClusterConfig) -> Any:  # noqa: PLR0911 - as a
         return cluster
     if "$map" in document:
         return {key: _read(item, cluster) for key, item in document["$map"].items()}
+    if "$pairs" in document:
+        return {_read(key, cluster): _read(item, cluster) for key, item in document["$pairs"]}
     if "$set" in document:
         return frozenset(_read(item, cluster) for item in document["$set"])
     kind = _registry()[document["$"]]
@@ -94,10 +99,12 @@ def _read(document: Any, cluster: ClusterConfig) -> Any:  # noqa: PLR0911 - as a
 
 
 def matches(planned: Any, derived: Any) -> bool:
-    """Whether two documents are equal, a hole of the planned one standing for any value."""
+    """Whether two documents are equal, a hole of the planned one standing for any value, a later put for its put."""
     if isinstance(planned, dict) and planned.get("$") == Hole.__name__:
         return derived is not None
     if isinstance(planned, dict) and isinstance(derived, dict):
+        if (planned.get("$"), derived.get("$")) == (PutLater.__name__, Put.__name__):
+            return bool(planned["key"] == derived["key"]) and derived["lease"] is None
         return planned.keys() == derived.keys() and all(matches(planned[key], derived[key]) for key in planned)
     if isinstance(planned, list) and isinstance(derived, list):
         return len(planned) == len(derived) and all(map(matches, planned, derived))
@@ -120,10 +127,10 @@ def _registry() -> dict[str, Any]:
     """Every type that may stand in a document, by its name."""
     from pgops import dcs, readings, services
     from pgops.hosts import host
-    from pgops.observe import facts, snapshot
+    from pgops.observe import facts, guard_facts, snapshot
     from pgops.plan import actions, step
 
-    modules = (readings, dcs, services, host, facts, snapshot, actions, step)
+    modules = (readings, dcs, services, host, facts, guard_facts, snapshot, actions, step)
     found: dict[str, Any] = {}
     for module in modules:
         for name, kind in vars(module).items():

@@ -26,11 +26,18 @@ class Standing(str, Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a step's check says, always with a reason a person can read; `next_step` is the command to run when blocked."""
+    """What a step's check says, always with a reason a person can read; `next_step` is the command to run when blocked.
+
+    `unread`: blocked for want of something that could not be read. `failed`: what was done shows that the goal is not to be
+    had. `progress`: how much of what is awaited is done, 0 to 1.
+    """
 
     standing: Standing
     reason: str
     next_step: str | None = None
+    unread: bool = False
+    failed: bool = False
+    progress: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -43,14 +50,24 @@ def satisfied(reason: str) -> Verdict:
     return Verdict(Standing.SATISFIED, reason)
 
 
-def needed(reason: str) -> Verdict:
+def needed(reason: str, progress: float | None = None) -> Verdict:
     """There is something to do, or to wait for."""
-    return Verdict(Standing.NEEDED, reason)
+    return Verdict(Standing.NEEDED, reason, progress=progress)
 
 
 def blocked(reason: str, next_step: str | None = None) -> Verdict:
     """It must not be done as things are."""
     return Verdict(Standing.BLOCKED, reason, next_step)
+
+
+def unread(reason: str, next_step: str | None = None) -> Verdict:
+    """Whether it may be done cannot be told, since something could not be read: the command ends as unreachable."""
+    return Verdict(Standing.BLOCKED, reason, next_step, unread=True)
+
+
+def failed(reason: str, next_step: str | None = None) -> Verdict:
+    """All was done, and the goal is not to be had: the run ends with this reason as its sentence, and nothing blocks."""
+    return Verdict(Standing.BLOCKED, reason, next_step, failed=True)
 
 
 def unproven(reason: str, next_step: str | None = None) -> Verdict:
@@ -159,7 +176,9 @@ class Procedure:
     plan and run: of `leader`, `timeline`, `system_identifier`, `members`, and `key:NAME` for a key of Patroni's.
     `views` is what the first look reads. `hosts` (params) restricts it, None: every host. `rest` (params,
     first) is where it comes to rest when all its steps are done; `answers` names the states of rest that it answers, and
-    it alone may act in one of them.
+    it alone may act in one of them. `lock` is one of `pgops.observe.records.LOCKS`: runs under different ones do not bar
+    each other. `settles`: where a step fails, what was done needs neither going on nor a way back, so its record goes
+    and nothing stays blocked; a run that was killed leaves its record all the same.
     """
 
     name: str
@@ -172,3 +191,4 @@ class Procedure:
     lock: str = "topology"
     rest: Callable[[Params, Snapshot], Rest] | None = None
     answers: frozenset[str] = frozenset()
+    settles: bool = False

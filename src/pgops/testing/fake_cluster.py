@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from pgops.config.model import ClusterConfig, DcsConfig, DcsKind, HostConfig, ServiceConfig
+from pgops.observe.facts import ArchiveFacts
 from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import Action
 from pgops.plugins import find_driver
@@ -43,8 +44,8 @@ class FakeCluster:
     """Members by name, their hosts, and the DCS. Every change is checked; one that cannot be raises `ImpossibleWorld`.
 
     `effects` are the actions that pgops performed here, in order. `jobs` maps a program (the first word of a job's argv)
-    to its work. `facts` (by member) replaces fields of `Node` that are not modelled, such as `stanza`. `destroyed` names
-    members whose own branch was rewound away.
+    to its work. `archives` is what the repositories' archives hold. `facts` (by member) replaces fields of `Node` that are
+    not modelled, such as `stanza`. `destroyed` names members whose own branch was rewound away.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class FakeCluster:
         self.dcs = dcs or FakeDcs()
         self.effects: list[Action] = []
         self.jobs: dict[str, Work] = {}
+        self.archives: tuple[ArchiveFacts, ...] = ()
         self.facts: dict[str, dict[str, Any]] = {}
         self.destroyed: list[str] = []
         driver: Any = find_driver(self.config.services.manager, "service_managers")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from typing import Any, Literal
 from pgops.observe.facts import (
     Activity,
     Archiver,
+    BranchFacts,
     ControlFacts,
     DataDirFiles,
     DiskUsage,
@@ -19,6 +21,7 @@ from pgops.observe.facts import (
     WalReceiver,
     WalSender,
 )
+from pgops.observe.lsn import format_lsn
 from pgops.readings import Known, Reading, Unknown
 
 MIB = 1024 * 1024
@@ -155,6 +158,19 @@ def control_facts(member: FakeMember) -> ControlFacts:
     return ControlFacts(
         state, member.system_identifier, member.position_bytes, member.timeline, None, True, SEGMENT_BYTES
     )
+
+
+def branch_facts(member: FakeMember, ends: Mapping[int, int]) -> BranchFacts:
+    """Its branch: every timeline before its own ended where the cluster says."""
+    serving = member.postgres == "running"
+    histories = {
+        timeline: "".join(
+            f"{own}\t{format_lsn(end)}\tno reason\n" for own, end in sorted(ends.items()) if own < timeline
+        )
+        for timeline in range(2, member.timeline + 1)
+    }
+    end = (None, None) if serving else (member.position_bytes, member.timeline)
+    return BranchFacts(True, serving, histories, *end)
 
 
 def file_facts(member: FakeMember, extra: frozenset[str]) -> DataDirFiles:

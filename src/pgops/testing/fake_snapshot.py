@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from pgops.dcs import DcsFault, DcsHealth
-from pgops.observe.facts import JobFacts, WalIdentity
+from pgops.observe.facts import JobFacts, ScheduleFacts, WalIdentity
+from pgops.observe.guard_facts import GuardFacts
+from pgops.observe.guards import PROGRAMS, digests_of, rewind_name, settings_path
 from pgops.observe.keys import parse_keys, record_prefix
+from pgops.observe.schedules import schedule_paths
 from pgops.observe.snapshot import ALL, NOT_ASKED, DcsKeys, Node, Snapshot, View
 from pgops.readings import Known, Reading, Skipped, Unknown, known
 from pgops.testing.fake_host import FakeJob, service_states, unit_names
@@ -17,6 +22,7 @@ from pgops.testing.fake_member import (
     REST_PORT,
     SQL_PORT,
     FakeMember,
+    branch_facts,
     control_facts,
     file_facts,
     rest_reading,
@@ -37,8 +43,15 @@ _ASIDE = {
     View.BACKUP: ("stanza",),
     View.DEEP: ("identity",),
     View.JOBS: ("jobs",),
+    View.EXPIRY: ("expiry",),
+    View.SCHEDULE: ("schedules",),
+    View.BRANCH: ("branch",),
+    View.COPIES: ("copies",),
+    View.GUARD: ("guard",),
 }
-_ON_HOSTS = frozenset({View.HOST, View.SERVICES, View.BACKUP, View.JOBS})
+_ON_HOSTS = frozenset(
+    {View.HOST, View.SERVICES, View.BACKUP, View.JOBS, View.EXPIRY, View.SCHEDULE, View.BRANCH, View.COPIES, View.GUARD}
+)
 
 
 def full_snapshot(fake: FakeCluster) -> Snapshot:
@@ -53,6 +66,7 @@ def full_snapshot(fake: FakeCluster) -> Snapshot:
         keys,
         health,
         repository=Known(WalIdentity({}, {})),
+        archives=Known(fake.archives),
     )
 
 
@@ -68,7 +82,8 @@ def restrict(whole: Snapshot, views: frozenset[View], hosts: frozenset[str] | No
         nodes.append(replace(shown, **hidden))  # type: ignore[arg-type] # the fields of Node, by name
     dcs = whole.dcs if View.DCS in views else NOT_ASKED
     repository = whole.repository if View.DEEP in views else NOT_ASKED
-    return replace(whole, views=views, nodes=tuple(nodes), dcs=dcs, repository=repository)
+    archives = whole.archives if View.ARCHIVE in views else NOT_ASKED
+    return replace(whole, views=views, nodes=tuple(nodes), dcs=dcs, repository=repository, archives=archives)
 
 
 def _read_dcs(fake: FakeCluster) -> tuple[Reading[DcsKeys], Reading[DcsHealth]]:
@@ -78,6 +93,14 @@ def _read_dcs(fake: FakeCluster) -> tuple[Reading[DcsKeys], Reading[DcsHealth]]:
         return Known(parse_keys(prefix, entries, records)), Known(fake.dcs.health())
     except DcsFault as fault:
         return Unknown(str(fault)), Unknown(str(fault))
+
+
+def _guard(fake: FakeCluster, member: FakeMember, files: Mapping[str, str]) -> GuardFacts:
+    told = files.get(settings_path("/var/lib/postgresql/data"))
+    settings = json.loads(told) if told else None
+    place = str(settings["wrapper"]).rpartition("/")[0] if settings else ""
+    programs = {name: files[f"{place}/{name}"] for name in PROGRAMS if f"{place}/{name}" in files}
+    return GuardFacts(settings, digests_of(programs), rewind_name(fake.dynamic_config()) if member.turns else None)
 
 
 def _job(job: FakeJob) -> JobFacts:
@@ -113,5 +136,14 @@ def _node(fake: FakeCluster, member: FakeMember, keys: DcsKeys | None) -> Node:
         stanza=down or Skipped("no pgBackRest stanza is configured"),
         identity=down or Known(WalIdentity({}, {})),
         jobs=down or Known({name: _job(job) for name, job in host.jobs.items()}),
+        branch=down or Known(branch_facts(member, fake.ends)),
+        copies=down or Known(()),
+        guard=down or Known(_guard(fake, member, host.files)),
+        schedules=down
+        or Known(
+            ScheduleFacts(
+                {path: host.files[path] for path in schedule_paths(fake.config, name) if path in host.files}, "runs"
+            )
+        ),
     )
     return replace(made, **fake.facts.get(name, {}))

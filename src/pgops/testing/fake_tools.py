@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pgops.engine.world import ActionFault
 from pgops.hosts.host import Identity
-from pgops.plan.actions import Hole, RunCommand, StartJob, Word, WriteFile
+from pgops.plan.actions import ForgetJob, Hole, RunCommand, StartJob, StopJob, Word, WriteFile
 from pgops.testing.fake_cluster import FakeCluster
 from pgops.testing.fake_host import FakeJob, is_held, unit_names
 
@@ -15,7 +15,10 @@ Command = Callable[[FakeCluster, str, tuple[str, ...]], int]
 
 
 def perform_on_fake_host(
-    fake: FakeCluster, action: RunCommand | StartJob | WriteFile, token: int, commands: Mapping[str, Command]
+    fake: FakeCluster,
+    action: RunCommand | StartJob | StopJob | ForgetJob | WriteFile,
+    token: int,
+    commands: Mapping[str, Command],
 ) -> None:
     """Perform it. Raises `ActionFault`: `happened` False where the host could not be reached, or refused the token."""
     host = action.host
@@ -23,7 +26,7 @@ def perform_on_fake_host(
         raise ActionFault(f"no host {host} is configured", happened=False)
     if not fake.members[host].host_up:
         raise ActionFault(f"{host}: no answer in time", happened=False)
-    argv = () if isinstance(action, WriteFile) else _filled(action.argv)
+    argv = () if isinstance(action, (WriteFile, StopJob, ForgetJob)) else _filled(action.argv)
     _pass_fence(fake, host, action.identity, token)
     if isinstance(action, WriteFile):
         path, content = action.path, action.content
@@ -33,10 +36,29 @@ def perform_on_fake_host(
         if name not in fake.hosts[host].jobs:
             job = FakeJob(name, argv)
             fake.change_host(host, lambda item: replace(item, jobs={**item.jobs, name: job}))
+    elif isinstance(action, StopJob):
+        _stop(fake, host, action.name)
+    elif isinstance(action, ForgetJob):
+        _forget(fake, host, action.name)
     else:
         code = _run(fake, host, argv, commands)
         if code not in action.accepts:
             raise ActionFault(f"{host}: {argv[0]}: exit code {code}", answered=True)
+
+
+def _stop(fake: FakeCluster, host: str, name: str) -> None:
+    job = fake.hosts[host].jobs.get(name)
+    if job is not None and job.state == "running":
+        ended = replace(job, state="ended", exit_code=143)
+        fake.change_host(host, lambda item: replace(item, jobs={**item.jobs, name: ended}))
+
+
+def _forget(fake: FakeCluster, host: str, name: str) -> None:
+    job = fake.hosts[host].jobs.get(name)
+    if job is not None and job.state == "running":
+        raise ActionFault(f"{host}: forgetting the job {name}: the job runs", answered=True)
+    kept = {key: item for key, item in fake.hosts[host].jobs.items() if key != name}
+    fake.change_host(host, lambda item: replace(item, jobs=kept))
 
 
 def _pass_fence(fake: FakeCluster, host: str, identity: Identity, token: int) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 from pgops.dcs import Dcs, Put
 from pgops.engine.key_changes import change_keys
 from pgops.engine.lock import Lock
+from pgops.engine.stopping import Clock, StopWish
 from pgops.engine.world import ActionFault
 from pgops.observe.snapshot import Snapshot, View
-from pgops.plan.actions import Action, CallRest, ChangeKeys, RunCommand, RunSql, StartJob, WriteFile
+from pgops.plan.actions import Action, CallRest, ChangeKeys, ForgetJob, RunCommand, RunSql, StartJob, StopJob, WriteFile
 from pgops.readings import Known
 from pgops.testing.fake_cluster import FakeCluster
 from pgops.testing.fake_snapshot import full_snapshot, restrict
@@ -24,6 +25,21 @@ Execute = Callable[[FakeCluster, str, tuple[str, ...]], None]
 """(cluster, member, parameters); raises `ActionFault`."""
 Command = Callable[[FakeCluster, str, tuple[str, ...]], int]
 """(cluster, host, argv) -> exit code."""
+
+
+class FakeClock(Clock):
+    """Time that passes by sleeping alone, so that a slow machine changes no outcome."""
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+
+    def now_s(self) -> float:
+        """See `pgops.engine.stopping.Clock`."""
+        return self._now_s
+
+    def sleep(self, seconds: float, wish: StopWish) -> None:
+        """See `pgops.engine.stopping.Clock`."""
+        self._now_s += seconds
 
 
 class FakeWorld:
@@ -43,6 +59,7 @@ class FakeWorld:
         self.commands: dict[str, Command] = {}
         self.asked: list[Action] = []
         self.looks = 0
+        self.clock = FakeClock()
         self._old: Snapshot | None = None
         self._stale_looks = 0
         self._stale_keys = False
@@ -100,7 +117,7 @@ class FakeWorld:
             self._call_rest(action, now)
         elif isinstance(action, RunSql):
             self._run_sql(action)
-        elif isinstance(action, (RunCommand, StartJob, WriteFile)):
+        elif isinstance(action, (RunCommand, StartJob, StopJob, ForgetJob, WriteFile)):
             perform_on_fake_host(self.fake, action, lock.token, self.commands)
         else:
             raise TypeError(f"{type(action).__name__} is no action")

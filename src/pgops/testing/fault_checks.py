@@ -19,7 +19,11 @@ from pgops.testing.faults import Faults
 
 
 def _switch(fake: FakeCluster) -> None:
-    to = next(name for name, member in fake.members.items() if member.in_recovery and member.turns)
+    to = next(
+        name
+        for name, member in fake.members.items()
+        if member.in_recovery and member.turns and member.postgres == "running"
+    )
     fake.switch_leader(to)
 
 
@@ -184,7 +188,9 @@ class _Sleeper:
     def begin(self, plan: Plan, run_id: str) -> None:
         """Nothing."""
 
-    def step(self, number: int, total: int, step: PlannedStep, state: str, detail: str) -> None:
+    def step(
+        self, number: int, total: int, step: PlannedStep, state: str, detail: str, progress: float | None = None
+    ) -> None:
         """See `pgops.engine.outcome.Listener`."""
         if state == "acting" and len(self._world.asked) == self._effect:
             self._world.fake.advance(LEASE_S + 1)

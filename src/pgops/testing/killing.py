@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pgops.config.model import ClusterConfig
 from pgops.dcs import Dcs, Put
 from pgops.engine.lock import Lock
+from pgops.engine.stopping import Clock
 from pgops.engine.world import World
 from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import Action
@@ -45,6 +46,11 @@ class KillingWorld:
     def dcs(self) -> Dcs:
         """The other world's."""
         return self._world.dcs
+
+    @property
+    def clock(self) -> Clock:
+        """The other world's."""
+        return self._world.clock
 
     def observe(self, views: frozenset[View], hosts: frozenset[str] | None) -> Snapshot:
         """As the other world sees it."""

@@ -125,7 +125,9 @@ class _Watcher:
     def begin(self, plan: Plan, run_id: str) -> None:
         """Nothing."""
 
-    def step(self, number: int, total: int, step: PlannedStep, state: str, detail: str) -> None:
+    def step(
+        self, number: int, total: int, step: PlannedStep, state: str, detail: str, progress: float | None = None
+    ) -> None:
         """See `pgops.engine.outcome.Listener`."""
         if state in ("done", "unproven"):
             self.seen[number - 1] = self.fake.snapshot(frozenset(self._views()))

@@ -38,6 +38,8 @@ def render(plan: Plan, ssh_config: Path, login: str, monitor_role: str, *, addre
         "dcs": {"kind": "etcd3", "endpoints": [f"http://{address}:2379" for address in plan.addresses.values()]},
         "sql": {"user": monitor_role, "password": plan.passwords.monitor},
         "stanza": STANZA,
+        # As the guide has it: whoever wants to see the warning takes this out.
+        "unguarded_rewind": "accept",
         "services": {"manager": "systemd", "names": {"patroni": "patroni", "etcd": "etcd", "haproxy": "haproxy"}},
         "hosts": hosts,
         "proxies": proxies,

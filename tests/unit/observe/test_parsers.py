@@ -19,7 +19,8 @@ from pgops.observe.lsn import format_lsn, parse_lsn, segment_start, segment_time
 from pgops.observe.proxy import parse_servers
 from pgops.observe.rest import parse_status
 from pgops.observe.snapshot import HistoryEntry
-from pgops.observe.stanza import parse_info, parse_stored_segments, pgbackrest_argv
+from pgops.observe.stanza import parse_info, parse_stored_segments
+from pgops.pgbackrest.commands import Stanza, list_argv
 from pgops.readings import Known
 from pgops.render.text import printable
 from pgops.render.units import format_bytes, format_duration
@@ -107,7 +108,7 @@ def test_pgbackrest_with_a_lock_per_repository_and_an_upgraded_stanza() -> None:
 
 
 def test_pgbackrest_options_come_before_the_command_and_parameters_after() -> None:
-    argv = pgbackrest_argv("demo", "/c", "repo-ls", "--output=json", "archive/demo")
+    argv = list(list_argv(Stanza("demo", "/c"), "archive/demo", as_json=True))
     assert argv[:3] == ["pgbackrest", "--config=/c", "--stanza=demo"]
     assert argv[-3:] == ["--output=json", "repo-ls", "archive/demo"]
 

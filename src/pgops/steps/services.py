@@ -94,8 +94,7 @@ def predict(params: Params, now: Snapshot, **changes: object) -> Snapshot:
         replace(state, **changes) if state.role == role_of(params) else state  # type: ignore[arg-type] # its own fields
         for state in states
     )
-    changed = replace(node, services=Known(told))
-    return replace(now, nodes=tuple(changed if item.name == node.name else item for item in now.nodes))
+    return now.with_node(replace(node, services=Known(told)))
 
 
 def _reload(manager: ServiceManager, node: str) -> tuple[Action, ...]:

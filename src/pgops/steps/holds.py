@@ -12,7 +12,7 @@ from pgops.observe.snapshot import Snapshot
 from pgops.plan.actions import Action
 from pgops.plan.step import Params, Risk, Step, Verdict, blocked, needed, satisfied
 from pgops.services import ServiceState
-from pgops_node.services import (
+from pgops.steps.services import (
     VIEWS,
     find_service,
     hold_actions,

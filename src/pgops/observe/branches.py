@@ -1,0 +1,72 @@
+"""The branch of WAL that a data directory is on: its history files, whether a postmaster uses it, and its true end.
+
+Sources: PostgreSQL, src/bin/pg_ctl (status: 0 runs, 3 does not, 4 no usable directory); src/bin/pg_waldump, which ends at the
+end of WAL with the place at which no further record begins; FACTS of pg_controldata as in `pgops.observe.host`.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+
+from pgops.hosts.host import Host, HostFault, Identity
+from pgops.observe.facts import BranchFacts
+from pgops.observe.lsn import parse_lsn
+from pgops.readings import Known, Reading, Unknown
+from pgops.render.text import printable
+
+_READ = r"""
+export LC_ALL=C
+data=$1 bin=$2
+[ -e "$data/PG_VERSION" ] || { [ ! -d "$data" ] || [ -x "$data" ] || exit 77; echo absent; exit 0; }
+"${bin}pg_ctl" -D "$data" status >/dev/null 2>&1
+case $? in 0) echo serving ;; 3) echo idle ;; *) echo "pg_ctl cannot say whether $data is used" >&2; exit 74 ;; esac
+for file in "$data"/pg_wal/*.history; do
+    [ ! -f "$file" ] || printf 'history %s %s\n' "${file##*/}" "$(base64 -w 0 <"$file")"
+done
+"${bin}pg_ctl" -D "$data" status >/dev/null 2>&1 && exit 0
+control=$("${bin}pg_controldata" -D "$data") || exit 74
+told() { printf '%s\n' "$control" | sed -n "s/^Latest checkpoint's $1: *//p"; }
+timeline=$(told TimeLineID)
+said=$("${bin}pg_waldump" -q -p "$data/pg_wal" -t "$timeline" -s "$(told 'REDO location')" 2>&1 | tail -n 1)
+printf 'end %s %s\n' "$timeline" "$said"
+"""
+
+_PLACE = re.compile(r"(?: at |after )([0-9A-F]{1,8}/[0-9A-F]{1,8})")
+_HISTORY = re.compile(r"([0-9A-F]{8})\.history")
+
+
+def read_branch(host: Host, data_dir: str, bin_dir: str | None, *, timeout_s: float) -> Reading[BranchFacts]:
+    """The branch of the directory; works whether PostgreSQL runs or not."""
+    bin_prefix = f"{bin_dir.rstrip('/')}/" if bin_dir else ""
+    try:
+        argv = ["sh", "-c", _READ, "pgops-branch", data_dir.rstrip("/"), bin_prefix]
+        answer = host.run(argv, identity=Identity.OWNER, timeout_s=timeout_s)
+        if not answer.ok:
+            return Unknown(f"the branch of {data_dir}: {printable(answer.fault)}")
+        return Known(parse_branch(answer.stdout))
+    except (HostFault, ValueError) as fault:
+        return Unknown(f"the branch of {data_dir}: {fault}")
+
+
+def parse_branch(output: str) -> BranchFacts:
+    """The output of the script. Raises ValueError."""
+    lines = output.splitlines()
+    if lines == ["absent"]:
+        return BranchFacts(there=False, serving=False)
+    if not lines or lines[0] not in ("serving", "idle"):
+        raise ValueError(f"not what was asked for: {output[:100]!r}")
+    histories, end_bytes, end_timeline = {}, None, None
+    for line in lines[1:]:
+        word, _, rest = line.partition(" ")
+        if word == "history":
+            name, _, content = rest.partition(" ")
+            match = _HISTORY.fullmatch(name)
+            if match:
+                histories[int(match[1], 16)] = b64decode(content, validate=True).decode("utf-8", "replace")
+        elif word == "end":
+            timeline, _, said = rest.partition(" ")
+            places = _PLACE.findall(said)
+            if timeline.isdecimal() and places:
+                end_timeline, end_bytes = int(timeline), parse_lsn(places[-1])
+    return BranchFacts(True, lines[0] == "serving", histories, end_bytes, end_timeline)

@@ -1,0 +1,93 @@
+"""The safety copies of pgops beside a data directory, as their own manifests tell them."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pgops.clients.json_text import parse_json
+from pgops.hosts.host import Host, HostFault, Identity
+from pgops.observe.facts import CopyFacts
+from pgops.observe.fields import ShapeFault, as_list, as_mapping, integer, iso_moment, text
+from pgops.readings import Known, Reading, Unknown
+from pgops.render.text import printable
+
+SCHEMA = 1
+
+_LIST = r"""
+for manifest in "$1".pgops-*/manifest.json; do
+    [ -f "$manifest" ] || continue
+    at=${manifest%/manifest.json} done=
+    [ ! -f "$at/account/account.json" ] || done=$done,accounted
+    [ ! -f "$at/salvage/summary.json" ] || done=$done,salvaged
+    printf '%s %s %s\n' "${done:--}" "$(printf '%s' "$at" | base64 -w 0)" "$(head -c 1048576 -- "$manifest" | base64 -w 0)"
+done
+"""
+
+
+def copy_path(data_dir: str, run: str) -> str:
+    """Where a run keeps what it takes from this data directory: beside it, on the same file system.
+
+    Never `.failed`, which Patroni removes. Source: Patroni, patroni/postgresql/__init__.py, move_data_directory.
+    """
+    return f"{data_dir.rstrip('/')}.pgops-{run}"
+
+
+def read_copies(host: Host, data_dir: str, *, timeout_s: float) -> Reading[tuple[CopyFacts, ...]]:
+    """Every copy beside the data directory, oldest first."""
+    try:
+        argv = ["sh", "-c", _LIST, "pgops-copies", data_dir.rstrip("/")]
+        answer = host.run(argv, identity=Identity.OWNER, timeout_s=timeout_s)
+        if not answer.ok:
+            return Unknown(f"the copies there: {printable(answer.fault)}")
+        return Known(parse_copies(answer.stdout))
+    except (HostFault, ShapeFault, ValueError) as fault:
+        return Unknown(f"the copies there: {fault}")
+
+
+def parse_copies(output: str) -> tuple[CopyFacts, ...]:
+    """The script's output: a line a copy. Raises `ShapeFault` or ValueError."""
+    found = []
+    for line in output.splitlines():
+        done, path, content = line.split(" ")
+        manifest = as_mapping(parse_json(b64decode(content, validate=True)), "manifest.json")
+        found.append(_copy(b64decode(path, validate=True).decode(), manifest, frozenset(done.split(","))))
+    return tuple(sorted(found, key=lambda copy: (copy.made_at, copy.path)))
+
+
+def _copy(path: str, manifest: Mapping[str, Any], done: frozenset[str]) -> CopyFacts:
+    schema = integer(manifest, "schema")
+    if schema is None or schema > SCHEMA:
+        raise ShapeFault(f"the manifest in {path} is of schema {schema}, which this pgops does not know")
+    parts = [as_mapping(part, "parts") for part in as_list(manifest.get("parts"), "parts")]
+    pieces = as_list(manifest.get("pieces"), "pieces") if manifest.get("pieces") else []
+    return CopyFacts(
+        path=path,
+        run=_told(manifest, "run"),
+        procedure=_told(manifest, "procedure"),
+        node=_told(manifest, "node"),
+        made_at=_moment(manifest),
+        by=_told(manifest, "by"),
+        reason=text(manifest, "reason") or "",
+        parts=tuple((_told(part, "what"), _told(part, "path")) for part in parts),
+        accounted="accounted" in done,
+        salvaged="salvaged" in done,
+        bin_dir=text(manifest, "bin_dir"),
+        timeline=integer(as_mapping(pieces[-1], "pieces"), "timeline") if pieces else None,
+    )
+
+
+def _told(mapping: Mapping[str, Any], name: str) -> str:
+    value = text(mapping, name)
+    if value is None:
+        raise ShapeFault(f"{name} is missing")
+    return value
+
+
+def _moment(manifest: Mapping[str, Any]) -> datetime:
+    moment = iso_moment(text(manifest, "made_at"))
+    if moment is None:
+        raise ShapeFault("made_at is no time")
+    return moment

@@ -1,0 +1,1 @@
+"""Steps that several runbooks share. Like all steps they are pure."""

@@ -1,0 +1,1 @@
+"""What pgops says of pgBackRest agrees with what a real pgBackRest does."""

@@ -1,0 +1,72 @@
+"""What the real pgBackRest prints is what the parsers take it for."""
+
+from __future__ import annotations
+
+import json
+
+from contract.pgbackrest.site import Site
+from pgops.observe.archive import parse_archive
+from pgops.observe.stanza import parse_info, parse_version, read_stanza
+from pgops.pgbackrest.commands import check_argv, info_argv, list_argv, version_argv
+from pgops.pgbackrest.statuses import explain_status
+from pgops.readings import Known
+
+_SEGMENT_BYTES = 16 * 1024 * 1024
+
+
+def test_info_of_a_stanza_that_is_well(site: Site) -> None:
+    reading = read_stanza(site.host, site.stanza, timeout_s=10)
+    assert isinstance(reading, Known)
+    facts = reading.value
+    assert (facts.code, facts.backup_running, facts.archive_id) == (0, False, facts.databases[0].version + "-1")
+    assert facts.pgbackrest_version == parse_version(site.pgbackrest(version_argv()))
+    assert facts.current_system_identifier == site.query("select system_identifier from pg_control_system()")
+    (backup,) = facts.backups
+    assert (backup.kind, backup.error, backup.prior, backup.references) == ("full", False, None, ())
+    assert backup.annotations == {"pgops-run": "20261123-0412-k7f3"}
+    assert backup.wal_start is not None
+    assert backup.wal_stop is not None
+    assert backup.wal_start <= backup.wal_stop
+    assert backup.stop_lsn_bytes is not None
+    assert backup.stop_lsn_bytes > (backup.start_lsn_bytes or 0)
+    assert (backup.size_bytes or 0) > (backup.repository_size_bytes or 0) > 0
+
+
+def test_the_archive_holds_what_the_check_put_there(site: Site) -> None:
+    site.pgbackrest(check_argv(site.stanza))
+    archived = site.query("select last_archived_wal from pg_stat_archiver")
+    listed = site.pgbackrest(list_argv(site.stanza, f"archive/demo/{_archive_id(site)}", recurse=True)).splitlines()
+    facts = parse_archive(listed, 1, _archive_id(site), _SEGMENT_BYTES)
+    (run,) = facts.ranges  # without a gap, although backup labels lie between
+    assert (run.timeline, run.last >= int(archived[-8:], 16)) == (1, True)
+    assert facts.partial == ()
+    assert any(".backup" in name for name in listed)
+
+
+def test_statuses_of_repositories_that_are_not_well(site: Site) -> None:
+    told = {}
+    cipher = {"repo1-cipher-type": "aes-256-cbc", "repo1-cipher-pass": "wrong"}
+    remote = {"repo1-host": "127.63.1.9", "repo1-host-user": "nobody"}
+    for name, stanza in (
+        ("name", site.write_config(stanza="other", config=site.top / "s.conf")),
+        ("path", site.write_config(config=site.top / "p.conf", repository=site.top / "nowhere")),
+        ("cipher", site.write_config(cipher, config=site.top / "c.conf")),
+        ("remote", site.write_config(remote, config=site.top / "r.conf")),
+    ):
+        facts = parse_info(json.loads(site.pgbackrest(info_argv(stanza))), stanza.name)
+        (repository,) = facts.repositories
+        told[name] = (repository.code, *explain_status(repository.code, repository.message))
+    assert told["name"][:2] == told["path"][:2] == (1, "no stanza of this name in the repository")
+    assert (told["cipher"][0], "decryption failed" in told["cipher"][1]) == (99, True)
+    assert (told["remote"][0], "cannot be reached over ssh" in told["remote"][1]) == (99, True)
+    assert "repo1-host" in told["remote"][2]
+    site.run("chmod", "000", str(site.repository / "backup"))
+    try:
+        (closed,) = parse_info(json.loads(site.pgbackrest(info_argv(site.stanza))), "demo").repositories
+    finally:
+        site.run("chmod", "750", str(site.repository / "backup"))
+    assert (closed.code, "may not be used" in explain_status(closed.code, closed.message)[0]) == (99, True)
+
+
+def _archive_id(site: Site) -> str:
+    return f"{int(site.query('show server_version_num')) // 10000}-1"
