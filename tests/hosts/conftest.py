@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from hosts.harness.boot import booted_hosts, obstacle
 from hosts.harness.cluster import PatroniCluster
+from hosts.harness.desk import Desk
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +21,10 @@ def cluster() -> Iterator[PatroniCluster]:
         found = PatroniCluster(hosts)
         found.install()
         yield found
+
+
+@pytest.fixture
+def desk(cluster: PatroniCluster, tmp_path: Path) -> Desk:
+    """An operator's desk with root's login on the hosts, and a state directory of the test's own."""
+    tmp_path.chmod(0o700)
+    return Desk(cluster, tmp_path / "state")

@@ -9,7 +9,7 @@ from hosts.harness.health import Seen, can_run, run_health
 from hosts.harness.operator import HOST_USER, PLAIN_USER
 from pgops.config.model import Timeouts
 
-pytestmark = pytest.mark.hosts
+pytestmark = [pytest.mark.hosts, pytest.mark.xdist_group("hosts")]
 
 _ONE_TIMEOUT_S = Timeouts().connect_s + Timeouts().answer_s
 

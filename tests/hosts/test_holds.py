@@ -18,12 +18,12 @@ from pgops.hosts.process import CommandResult
 from pgops.services import ServiceState
 from pgops.services.systemd import SystemdServices
 
-pytestmark = pytest.mark.hosts
+pytestmark = [pytest.mark.hosts, pytest.mark.xdist_group("hosts")]
 
 MANAGER = SystemdServices(ServiceConfig())
 UNIT = "patroni"
 TEXT = json.dumps({"owner": "a test", "reason": "to see", "since": "2026-11-23T04:00:00+00:00"})
-FENCE = Fence(7, "/service/demo/")
+FENCE = Fence(7, "/service/holds/")
 
 
 def run(host: Host, *argv: str) -> CommandResult:

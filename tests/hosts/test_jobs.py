@@ -15,9 +15,9 @@ from pgops.hosts.fence import Fence, FencedOff, run_fenced
 from pgops.hosts.host import Host, HostFault, Identity
 from pgops.hosts.jobs import JobState, open_jobs
 
-pytestmark = pytest.mark.hosts
+pytestmark = [pytest.mark.hosts, pytest.mark.xdist_group("hosts")]
 
-FENCE = Fence(7, "/service/demo/")
+FENCE = Fence(7, "/service/jobs/")
 JOBS = open_jobs(ServiceConfig(), CONFIG)
 HOSTILE = ("it's $HOME", "${PATH}", "$$", "%h %i", "two\nlines", "\\x41", "")
 

@@ -7,40 +7,10 @@ from pathlib import Path
 import pytest
 
 from hosts.harness.cluster import PatroniCluster
-from hosts.harness.health import PGOPS, Seen, run_health
-from pgops.hosts.process import CommandResult
+from hosts.harness.desk import Desk
+from hosts.harness.operator import HOST_USER
 
-pytestmark = pytest.mark.hosts
-
-
-class Desk:
-    """An operator's desk: pgops with its configuration and a state directory of its own."""
-
-    def __init__(self, cluster: PatroniCluster, state: Path) -> None:
-        self._operator = cluster.hosts.operator
-        self._config = cluster.pgops_yml(self._operator.directory / "acting.yml", login="root")
-        self._state = state
-
-    def pgops(self, *words: str) -> CommandResult:
-        return self._operator.run(
-            [str(PGOPS), "-c", str(self._config), *words],
-            timeout_s=120,
-            environment={"PGOPS_STATE_DIR": str(self._state)},
-        )
-
-    def done(self, *words: str) -> str:
-        result = self.pgops(*words)
-        assert result.exit_code == 0, f"{words}: {result.fault}\n{result.stdout}\n{result.stderr}"
-        return result.stdout + result.stderr
-
-    def health(self, *options: str) -> Seen:
-        return run_health(self._operator, self._config, *options)
-
-
-@pytest.fixture
-def desk(cluster: PatroniCluster, tmp_path: Path) -> Desk:
-    tmp_path.chmod(0o700)
-    return Desk(cluster, tmp_path / "state")
+pytestmark = [pytest.mark.hosts, pytest.mark.xdist_group("hosts")]
 
 
 def test_a_pause_and_its_end(cluster: PatroniCluster, desk: Desk) -> None:
@@ -85,3 +55,18 @@ def test_a_running_node_is_held_and_runs_on(cluster: PatroniCluster, desk: Desk)
     finally:
         desk.done("node", "release", leader)
     assert "ended, exit 0" in desk.done("runs", "list")
+
+
+def test_an_operator_without_the_right_is_refused_and_blocks_nobody(cluster: PatroniCluster, tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    leader = cluster.wait_until_well()
+    name = next(each for each in cluster.hosts.names if each != leader)
+    plain = Desk(cluster, tmp_path / "state", login=HOST_USER)
+    result = plain.pgops("node", "hold", name)
+    said = result.stdout + result.stderr
+    assert result.exit_code == 1, said
+    assert "sudo refused to run sh as root" in said and "nothing was done" in said
+    assert "see RIGHTS in man pgops.yml" in said
+    assert cluster.hosts[name].run(["systemctl", "cat", "patroni"]).stdout.count("pgops") == 0
+    assert "unfinished" not in plain.done("runs", "list")
+    assert "no run is under way" in plain.health("--check", "runs").texts("ok")

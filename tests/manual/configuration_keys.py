@@ -32,6 +32,7 @@ CLUSTER: tuple[Row, ...] = (
     ("rest", "mapping", "How to ask Patroni's REST API of every member."),
     ("sql", "mapping", "How to log in to every PostgreSQL."),
     ("stanza", "text", "The pgBackRest stanza. Without it backups are not looked at."),
+    ("backup", "mapping", "How often backups are wished for, and how they are scheduled."),
     ("become", "user or null", "Becomes the `become` of each host below. Default: postgres."),
     ("services", "mapping", "The service manager of the hosts."),
     (
@@ -40,8 +41,30 @@ CLUSTER: tuple[Row, ...] = (
         "The members' hosts by Patroni member name. One without an entry is known by its DCS key alone.",
     ),
     ("proxies", "mapping", "Each HAProxy in front, by a name of your choice."),
+    (
+        "unguarded_rewind",
+        "warn or accept",
+        "Whether health warns where Patroni rewinds by itself without the guard (pgops guard install). Default: warn.",
+    ),
     ("thresholds", "mapping", "Where a number becomes a warning or critical."),
     ("timeouts", "mapping", "How long one remote call may take."),
+)
+
+BACKUP: tuple[Row, ...] = (
+    ("full_every", "duration", "How often a full backup is wished for. Default: 7d."),
+    ("every", "duration", "How often any backup is wished for. Default: 24h."),
+    ("kind", "diff or incr", "What is made between two full ones. Default: diff."),
+    ("window", "HH:MM-HH:MM", "When backups are made; it may go over midnight. Default: 01:00-05:00."),
+    ("timezone", "IANA name", "The zone of `window`, whatever zone the hosts are in. Default: UTC."),
+    ("cron_dir", "path", "Where cron reads its tables on the hosts. Default: /etc/cron.d."),
+    ("user", "user", "Whom the schedule runs as. Default: root, who alone may start jobs under systemd."),
+    ("mailto", "address", "Who gets mail from cron when something is wrong. Default: that user."),
+    (
+        "jitter",
+        "duration",
+        "How long the leader waits at most, by chance, before it begins, up to 30min. Default: not at all.",
+    ),
+    ("textfile", "path", "The directory on the hosts for metrics of node_exporter. Without it none are written."),
 )
 
 DCS: tuple[Row, ...] = (
@@ -142,6 +165,12 @@ HOST: tuple[Row, ...] = (
         "Where pgops keeps its own small files, in a directory for each user it acts as. Default: /var/lib/pgops for root, "
         "~/.local/state/pgops for others.",
     ),
+    (
+        "scratch_dir",
+        "path there",
+        "Where a drill restores a backup; never inside the data directory. Default: under state_dir, else beside the data "
+        "directory.",
+    ),
 )
 
 SSH: tuple[Row, ...] = (
@@ -176,6 +205,7 @@ THRESHOLDS = {
     "transaction_age_warning_s": "A transaction is open for longer.",
     "prepared_age_warning_s": "A prepared transaction is older.",
     "clock_skew_warning_s": "Clocks differ by more.",
+    "drill_age_warning_s": "No restore was proven for longer.",
     "etcd_db_warning_percent": "etcd's database is this near to its quota.",
     "failover_candidates_minimum": "So many members at least must be able to take over.",
 }

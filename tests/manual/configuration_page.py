@@ -53,6 +53,7 @@ def _tables() -> str:
     titled = (
         ("Top", keys.TOP),
         ("clusters.NAME", keys.CLUSTER),
+        ("clusters.NAME.backup", keys.BACKUP),
         ("clusters.NAME.dcs", keys.DCS),
         ("clusters.NAME.rest", keys.REST),
         ("tls, of dcs and rest", keys.TLS),

@@ -34,7 +34,29 @@ def rights_section() -> str:
             roff.subsection("SQL", roff.paragraphs("A role with LOGIN and pg_monitor:"), roff.verbatim(_SQL)),
             roff.subsection("SSH", _ssh()),
             roff.subsection("sudo", _sudo()),
+            roff.subsection("To act", _acting()),
             roff.subsection("HAProxy", roff.paragraphs("The statistics page, with its login where it has one.")),
+        )
+    )
+
+
+def _acting() -> str:
+    return (
+        roff.paragraphs(
+            "Every command that acts writes pgops's own records. With authentication in etcd the role needs, beside what it "
+            "reads:"
+        )
+        + roff.verbatim(f"etcdctl role grant-permission pgops --prefix=true readwrite /pgops/v1/service/{SCOPE}/")
+        + roff.paragraphs(
+            "pause and resume need no right on any host: Patroni's REST API does it (rest.username and rest.password, and a "
+            "place in restapi.allowlist, where Patroni has them).",
+            "node hold, node release and backup schedule --install need root on that host. "
+            "backup and drill restore run jobs of the owner of "
+            "PostgreSQL's files; where systemd manages the host, root starts these (systemd-run). Commands on hosts pass a "
+            "small shell script that refuses those of a run which another one has overtaken, so that no sudoers line can "
+            "name them one by one: log in as root for these, or allow the operator all of root. From cron, pgops backup runs "
+            "as root on each node, and needs no SSH there.",
+            "Where a right is missing, nothing is done, the exit code is 1, and nothing stays blocked.",
         )
     )
 
@@ -64,8 +86,8 @@ def _dcs() -> str:
 def _ssh() -> str:
     return roff.paragraphs(
         "A login with a key in the agent or in ssh_config. Host keys must be known already: an unknown one is a fault and is "
-        "never accepted on the way. One connection a host and run carries all commands. `systemctl show`, `id`, `env` and "
-        "`timeout` run as that login and need no right."
+        "never accepted on the way. One connection a host and run carries all commands. `systemctl show`, `id`, `env`, `sh` "
+        "and `timeout` run as that login and need no right."
     )
 
 

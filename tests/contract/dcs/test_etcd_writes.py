@@ -215,7 +215,7 @@ def test_several_threads_do_not_wait_for_each_other(mended: EtcdCluster, open_dc
         started = time.monotonic()
         assert dcs.keep_lease(lease) == 60
         worst = max(worst, time.monotonic() - started)
-    assert worst < TIMEOUT_S
+    assert worst < LIMIT_S  # where the stopped member led etcd, the others elect first; the reads take twice TIMEOUT_S
     mended.signal(1, signal.SIGCONT)
     slow.join(20)
 

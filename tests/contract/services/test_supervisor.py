@@ -14,7 +14,7 @@ import pytest
 from pgops.config.model import HostConfig, ServiceConfig, Timeouts
 from pgops.hosts.host import Host, HostFault, Identity
 from pgops.hosts.local import LocalHost
-from pgops.hosts.process import CommandResult
+from pgops.hosts.process import OUTPUT_LIMIT_BYTES, CommandResult
 from pgops.services.supervisor import SupervisorServices
 from pgops_lab.places import environment_dir
 
@@ -76,6 +76,7 @@ class ElsewhereHost:
         identity: Identity = Identity.LOGIN,
         timeout_s: float | None = None,
         stdin: bytes | None = None,
+        limit_bytes: int = OUTPUT_LIMIT_BYTES,
     ) -> CommandResult:
         program = str(self._directory / argv[0]) if argv[0] == "supervisorctl" else argv[0]
         return self._local.run([program, *argv[1:]], identity=identity, timeout_s=timeout_s, stdin=stdin)

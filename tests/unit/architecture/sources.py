@@ -29,8 +29,8 @@ class Import:
 
 
 def files() -> list[Path]:
-    """Every module of the core and of the plugins."""
-    return sorted([*CORE.rglob("*.py"), *PLUGINS.rglob("*.py")])
+    """Every module of the core and of the plugins, without the programs that are shipped to hosts as text."""
+    return sorted(path for top in (CORE, PLUGINS) for path in top.rglob("*.py") if path.parent.name != "remote")
 
 
 def module_name(path: Path) -> str:

@@ -202,26 +202,32 @@ CASES: list[tuple[str, str, Snapshot, str]] = [
     (
         "backup-age",
         "warning",
-        w.with_node("n1", stanza=Known(w.stanza(w.backup(age=timedelta(hours=30))))),
+        w.everywhere(stanza=Known(w.stanza(w.backup(age=timedelta(hours=30))))),
         "limit 1d 2h",
     ),
     (
         "backup-age",
         "critical",
-        w.with_node("n1", stanza=Known(w.stanza(w.backup(age=timedelta(days=3))))),
+        w.everywhere(stanza=Known(w.stanza(w.backup(age=timedelta(days=3))))),
         "limit 2d 2h",
     ),
     (
         "backup-age",
         "warning",
-        w.with_node("n1", stanza=Known(w.stanza(w.backup(age=timedelta(days=9)), w.backup("diff")))),
+        w.everywhere(stanza=Known(w.stanza(w.backup(age=timedelta(days=9)), w.backup("diff")))),
         "for a full one",
     ),
-    ("backup-age", "critical", w.with_node("n1", stanza=Known(w.stanza(w.backup("diff")))), "no full backup"),
+    ("backup-age", "critical", w.everywhere(stanza=Known(w.stanza(w.backup("diff")))), "no full backup"),
     (
         "backup-age",
         "critical",
-        w.with_node("n1", stanza=Known(w.stanza(w.backup(database_id=9)))),
+        w.everywhere(stanza=Known(w.stanza(w.backup(database_id=9)))),
+        "no backup of this database",
+    ),
+    (
+        "backup-age",
+        "critical",
+        w.everywhere(stanza=Known(w.stanza(w.backup(error=True)))),
         "no backup of this database",
     ),
     (

@@ -209,6 +209,12 @@ def with_node(name: str, **changes: Any) -> Snapshot:
     return replace(world, nodes=tuple(replace(n, **changes) if n.name == name else n for n in world.nodes))
 
 
+def everywhere(**changes: Any) -> Snapshot:
+    """... of all members."""
+    world = healthy()
+    return replace(world, nodes=tuple(replace(node, **changes) for node in world.nodes))
+
+
 def with_sql(name: str, **changes: Any) -> Snapshot:
     """... with other SQL facts of one member."""
     return with_node(name, sql=Known(sql_facts(leader=name == "n1", **changes)))

@@ -43,11 +43,29 @@ def bash_tab(*words: str) -> list[str]:
     return result.stdout.split()
 
 
+COMMANDS = [
+    "apply",
+    "backup",
+    "copies",
+    "drill",
+    "guard",
+    "health",
+    "lab",
+    "node",
+    "pause",
+    "plugins",
+    "recover",
+    "resume",
+    "runs",
+    "salvage",
+]
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
         (("pgops", "he"), ["health"]),
-        (("pgops", ""), ["apply", "health", "lab", "node", "pause", "plugins", "resume", "runs"]),
+        (("pgops", ""), COMMANDS),
         (("pgops", "xyzzy"), []),
         (("pgops", "plugins", ""), ["list"]),
         (("pgops", "health", "--qu"), ["--quick"]),

@@ -73,6 +73,7 @@ def known_keys(tmp_path: Path, text: str) -> set[str]:
     ("rows", "cluster"),
     [
         (keys.CLUSTER, f"{DCS}, qqqqqq: 1"),
+        (keys.BACKUP, f"{DCS}, backup: {{qqqqqq: 1}}"),
         (keys.DCS, "dcs: {kind: etcd3, endpoints: ['h:1'], qqqqqq: 1}"),
         (keys.TLS, "dcs: {kind: etcd3, endpoints: ['h:1'], tls: {qqqqqq: 1}}"),
         (keys.REST, f"{DCS}, rest: {{qqqqqq: 1}}"),
@@ -107,5 +108,5 @@ def test_the_example_is_accepted_and_has_every_key(tmp_path: Path) -> None:
     assert [cluster.name for cluster in config.clusters] == ["demo", "second"]
     assert config.warnings == ()
     tables = (keys.TOP, keys.CLUSTER, keys.DCS, keys.REST, keys.TLS, keys.SQL, keys.SERVICES, keys.HOST, keys.SSH)
-    for key, _, _ in (row for table in (*tables, keys.PROXY) for row in table):
+    for key, _, _ in (row for table in (*tables, keys.BACKUP, keys.PROXY) for row in table):
         assert re.search(rf"\b{key}:", EXAMPLE), key

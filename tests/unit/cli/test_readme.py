@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from pgops.config.loader import load
+from pgops_backup import checks as backup
+from pgops_drill import checks as drill
 from pgops_health.checks import CHECKS
 from pgops_lab.incidents import INCIDENTS
+from pgops_recover import checks as recover
 from unit.cli.shell import ROOT
 
 TEXT = (ROOT / "README.md").read_text("utf-8")
@@ -26,7 +29,9 @@ def test_it_opens_with_two_commands() -> None:
 
 def test_checks() -> None:
     rows = re.findall(r"^\| ([a-z-]+) \| (.+) \|$", TEXT, re.MULTILINE)
-    assert rows[1:] == [(check.name, check.summary) for check in CHECKS]
+    assert rows[1:] == [
+        (check.name, check.summary) for check in (*CHECKS, *drill.CHECKS, *backup.CHECKS, *recover.CHECKS)
+    ]
 
 
 def test_incidents() -> None:

@@ -110,6 +110,12 @@ CASES: list[tuple[str, str, Snapshot, str]] = [
     ("archive-gap", "warning", archived_to("000000020000000000000001", 4), "(limit 4 segments)"),
     ("backup-age", "ok", two_repositories(timedelta(hours=3)), "repository 2: newest 3h old"),
     ("backup-age", "critical", two_repositories(timedelta(days=4)), "repository 2: newest 4d old"),
+    (
+        "backup-age",
+        "ok",
+        w.with_node("n1", stanza=Known(w.stanza(w.backup(age=timedelta(days=3), label="old")))),
+        "newest 2h old (seen on n2, n3 alone)",
+    ),
     ("backup-age", "critical", two_repositories(None), "repository 2: no backup of this database"),
     (
         "backup",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pgops.hosts import sudo
-from pgops.hosts.host import HostFault
+from pgops.hosts.fence import PASSED
+from pgops.hosts.host import NotStarted
 from pgops.hosts.process import CommandResult
 
 ARGV = ["/usr/bin/pgbackrest", "info"]
@@ -35,7 +36,7 @@ def ended(exit_code: int, stderr: str, stdout: str = "") -> CommandResult:
 )
 def test_a_refusal_names_what_is_missing(stderr: str, clause: str) -> None:
     code = 127 if "No such file" in stderr else 1
-    with pytest.raises(HostFault, match=clause):
+    with pytest.raises(NotStarted, match=clause):
         sudo.check(ended(code, stderr), ARGV, "postgres")
 
 
@@ -47,6 +48,8 @@ def test_a_refusal_names_what_is_missing(stderr: str, clause: str) -> None:
         ended(25, "sudo: a password is required\n"),
         ended(1, "sudo: a password is required\n", "a command that prints"),
         ended(127, "env: 'pgbackrest': No such file or directory\n"),
+        # a fenced command that began, and met a sudo of its own
+        ended(1, f"{PASSED}\nsudo: a password is required\n"),
     ],
 )
 def test_a_failure_of_the_command_is_a_result(result: CommandResult) -> None:

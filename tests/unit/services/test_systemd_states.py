@@ -8,7 +8,7 @@ import pytest
 
 from pgops.config.model import ServiceConfig
 from pgops.hosts.host import HostFault, Identity
-from pgops.hosts.process import CommandResult
+from pgops.hosts.process import OUTPUT_LIMIT_BYTES, CommandResult
 from pgops.services.systemd import SystemdServices, parse_states, parse_stock
 
 NAMES = (("patroni", "patroni"), ("etcd", "etcd"), ("haproxy", "haproxy"), ("pgbouncer", "pgbouncer"))
@@ -70,6 +70,7 @@ class RecordedHost:
         identity: Identity = Identity.LOGIN,
         timeout_s: float | None = None,
         stdin: bytes | None = None,
+        limit_bytes: int = OUTPUT_LIMIT_BYTES,
     ) -> CommandResult:
         assert identity is Identity.LOGIN, "reading unit states needs no right"
         self.asked.append(tuple(argv))

@@ -1,0 +1,76 @@
+"""`pgops recover`."""
+
+from __future__ import annotations
+
+import click
+
+from pgops.cli.acting import Choices, act, acting_options
+
+
+@click.group("recover")
+def recover() -> None:
+    """Recover a cluster, and lose no committed row unnamed."""
+
+
+@recover.command("split-brain")
+@click.option("--survivor", metavar="NODE", help="The member whose branch goes on. Required to act.")
+@click.option(
+    "--without",
+    metavar="NODE",
+    multiple=True,
+    help="Leave this member as it is: it cannot be reached. See to it that it is off or held. May be repeated.",
+)
+@click.option("--no-counts", is_flag=True, help="Do not count what only one member has; with --dry-run.")
+@acting_options
+@click.pass_context
+def split_brain(
+    ctx: click.Context, choices: Choices, survivor: str | None, without: tuple[str, ...], no_counts: bool
+) -> int:
+    """Mend a split brain: keep what only the losers have, then clone them anew from the survivor.
+
+    --dry-run tells who is on which branch, where they part, and what was committed on one side alone, table by table.
+    Nothing is destroyed: each loser's WAL is copied and its data directory is moved aside.
+    """
+    params = {"survivor": survivor or "", "without": ",".join(sorted(set(without)))}
+    if choices.form == "text" and (choices.dry_run or survivor is None):
+        _tell(ctx, choices, params, counts=not no_counts)
+    if survivor is None:
+        if choices.form != "text":
+            raise click.UsageError("-f json gives a plan, and there is none without --survivor.")
+        if choices.dry_run:
+            return 0
+        raise click.UsageError(
+            "--survivor is required to act: it is never chosen for you. --dry-run shows who has what."
+        )
+    return act(ctx, "recover-split-brain", params, choices)
+
+
+def _tell(ctx: click.Context, choices: Choices, params: dict[str, str], *, counts: bool) -> None:
+    """Who is on which branch at once; then, member by member, what only it has."""
+    from pgops.cli.cluster_choice import open_cluster
+    from pgops.engine.real_world import RealEyes
+    from pgops.plan.step import SYMBOLIC
+    from pgops.render.text import printable
+    from pgops_recover.counting import count
+    from pgops_recover.diagnosis_text import render_count, render_recommendation, render_states
+    from pgops_recover.incident import find_incident
+    from pgops_recover.recovering import RECOVER
+
+    def say(text: str) -> None:
+        click.echo("".join(f"{printable(line)}\n" for line in text.splitlines()), nl=False)
+
+    cluster, dcs, config = open_cluster(ctx, choices.cluster)
+    eyes = RealEyes(cluster, dcs, config.warnings)
+    try:
+        now = eyes.observe(RECOVER.views, None)
+        against = params["survivor"] or now.leader
+        say(render_states(now, against))
+        incident = find_incident({**params, "survivor": against}, SYMBOLIC, now) if against else None
+        for loser in incident.losers if incident and counts else ():
+            node = now.node(loser.name)
+            if node is not None and loser.parting.pieces:
+                say(render_count(loser.name, count(cluster, node, loser)))
+        if not params["survivor"]:
+            say(render_recommendation(now, incident))
+    finally:
+        eyes.close()

@@ -1,0 +1,87 @@
+"""The guard member by member, for people and for machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pgops.observe.guards import digests_of, rewind_name
+from pgops.observe.snapshot import Node, Snapshot
+from pgops.readings import known, reason
+from pgops.render.table import render_table
+from pgops.render.units import format_bytes
+from pgops_recover.guarding import programs
+
+
+def guard_document(now: Snapshot) -> dict[str, Any]:
+    """Each member's guard, and `guarded`: whether all have it; null where that is not known."""
+    keys = known(now.keys)
+    wanted = rewind_name(keys.config) if keys else None
+    members = [_member(node, wanted) for node in now.nodes]
+    states = [member["guarded"] for member in members]
+    guarded = None if keys is None or (None in states and False not in states) else all(states) and bool(states)
+    return {
+        "schema": 1,
+        "kind": "pgops-guard",
+        "cluster": now.cluster.name,
+        "pg_rewind": wanted,
+        "guarded": guarded,
+        "why": reason(now.keys) if keys is None else None,
+        "members": members,
+    }
+
+
+def _member(node: Node, wanted: str | None) -> dict[str, Any]:
+    seen = known(node.guard)
+    settings = seen.settings if seen else None
+    state, why = _judge(node, wanted)
+    return {
+        "member": node.name,
+        "guarded": state,
+        "why": why,
+        "mode": settings.get("mode") if settings else None,
+        "limit_bytes": settings.get("limit_bytes") if settings else None,
+        "wrapper": settings.get("wrapper") if settings else None,
+    }
+
+
+def _judge(node: Node, wanted: str | None) -> tuple[bool | None, str]:
+    seen = known(node.guard)
+    if seen is None:
+        return None, reason(node.guard) or "not known"
+    wrapper = seen.settings.get("wrapper") if seen.settings else None
+    for fault, why in (
+        (bool(seen.overrides), f"{', '.join(seen.overrides)} names programs of its own"),
+        (seen.settings is None, "no guard is installed"),
+        (not seen.programs, "its programs are not there, so this member cannot be rewound at all"),
+        (wanted is None, "the dynamic configuration does not name it"),
+        (wanted != wrapper, f"the dynamic configuration names {wanted}"),
+        (seen.heard != wrapper, "its Patroni did not take it over yet"),
+        (
+            seen.programs != digests_of(programs()),
+            "its programs are not whole, or of another pgops: pgops guard install renews them",
+        ),
+    ):
+        if fault:
+            return False, why
+    return True, "Patroni calls it before any rewind"
+
+
+def render_guard(document: dict[str, Any]) -> str:
+    """A table with a newline at the end, and what to do next."""
+    words = {True: "yes", False: "no", None: "unknown"}
+    rows = [
+        (
+            member["member"],
+            words[member["guarded"]],
+            member["mode"] or "-",
+            "-" if member["limit_bytes"] is None else format_bytes(member["limit_bytes"]),
+            member["why"],
+        )
+        for member in document["members"]
+    ]
+    lines = [render_table(("member", "guarded", "mode", "limit", "why"), rows)]
+    if document["why"]:
+        lines.append(f"unknown: the DCS: {document['why']}")
+    if document["guarded"] is False:
+        lines.append("next: pgops guard install --dry-run")
+    return "".join(f"{line}\n" for line in lines)

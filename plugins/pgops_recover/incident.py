@@ -1,0 +1,134 @@
+"""What a recovery is about, pinned when its plan is made: the survivor, the losers, and where each one parts from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pgops.config.model import HostConfig
+from pgops.observe.copies import copy_path
+from pgops.observe.facts import CopyFacts
+from pgops.observe.lsn import format_lsn
+from pgops.observe.snapshot import Node, Snapshot
+from pgops.plan.step import Params, Pinned
+from pgops.readings import known, reason
+from pgops_recover.diagnosing import Parting, compare_all
+
+PROCEDURE = "recover-split-brain"
+_DEFAULT_SEGMENT_BYTES = 16 * 1024 * 1024
+_SIDE_SEGMENTS = 2
+"""So many segments before the fork are kept too: the tables of transactions that were open there are named in them."""
+
+
+@dataclass(frozen=True)
+class Loser:
+    """One member that goes: where its files are, and what only it has."""
+
+    name: str
+    config: HostConfig
+    data_dir: str
+    parting: Parting
+    segment_bytes: int
+    run_id: str
+    stanza: str | None = None
+
+    @property
+    def keep(self) -> str:
+        """The directory of its safety copy."""
+        return copy_path(self.data_dir, self.run_id)
+
+    def program(self, name: str) -> str:
+        """One of PostgreSQL's programs there."""
+        return f"{self.config.bin_dir.rstrip('/')}/{name}" if self.config.bin_dir else name
+
+    @property
+    def from_segment(self) -> str:
+        """Log and segment, in sixteen hex signs, from which on WAL is kept: a little before the fork."""
+        at = self.parting.fork.bytes if self.parting.fork else self.parting.end_bytes
+        number = max(at // self.segment_bytes - _SIDE_SEGMENTS, 0)
+        per_log = 0x100000000 // self.segment_bytes
+        return f"{number // per_log:08X}{number % per_log:08X}"
+
+    @property
+    def pieces(self) -> list[dict[str, object]]:
+        """What only it has, as the programs on hosts want it."""
+        return [
+            {
+                "timeline": piece.timeline,
+                "from": format_lsn(piece.begins_bytes),
+                "to": None if piece.ends_bytes is None else format_lsn(piece.ends_bytes),
+            }
+            for piece in self.parting.pieces
+        ]
+
+
+@dataclass(frozen=True)
+class Incident:
+    """A split brain as first seen. `unseen` (by name) are members of which it cannot be told whether they lose."""
+
+    cluster: str
+    system_identifier: str | None
+    survivor: str
+    losers: tuple[Loser, ...]
+    unseen: Mapping[str, str]
+    left_out: frozenset[str]
+
+
+def find_incident(params: Params, pinned: Pinned, first: Snapshot) -> Incident:
+    """What was seen first, from the survivor that the operator named."""
+    survivor = str(params["survivor"])
+    left_out = frozenset(name for name in str(params.get("without") or "").split(",") if name)
+    losers, unseen = [], {}
+    for name, parting in compare_all(first, survivor).items():
+        if name in left_out:
+            continue
+        if isinstance(parting, str):
+            unseen[name] = parting
+        elif parting.diverged:
+            found = _loser(first, name, parting, pinned.run_id)
+            if isinstance(found, str):
+                unseen[name] = found
+            else:
+                losers.append(found)
+    node = first.node(survivor)
+    sql = known(node.sql) if node else None
+    identifier = sql.system_identifier if sql else None
+    return Incident(first.cluster.name, identifier, survivor, tuple(losers), unseen, left_out)
+
+
+def _loser(first: Snapshot, name: str, parting: Parting, run_id: str) -> Loser | str:
+    node = first.node(name)
+    config = next((host for host in first.cluster.hosts if host.name == name), None)
+    if node is None or config is None:
+        return f"no host {name} is configured in pgops.yml"
+    place = data_dir_of(node, config)
+    if place is None:
+        return f"its data directory is not known; set hosts.{name}.data_dir in pgops.yml"
+    return Loser(name, config, place, parting, segment_bytes(first), run_id, first.cluster.stanza)
+
+
+def data_dir_of(node: Node, config: HostConfig) -> str | None:
+    """The data directory: the configured one, else what the server itself says."""
+    sql = known(node.sql)
+    settings = known(sql.settings) if sql else None
+    told = settings["data_directory"].value if settings and "data_directory" in settings else None
+    place = config.data_dir or told
+    return place.rstrip("/") if place else None
+
+
+def segment_bytes(first: Snapshot) -> int:
+    """The size of a WAL file, from whoever tells it."""
+    for node in first.nodes:
+        told = known(node.sql) or known(node.control)
+        if told is not None:
+            return told.segment_bytes
+    return _DEFAULT_SEGMENT_BYTES
+
+
+def find_copy(loser: Loser, now: Snapshot) -> CopyFacts | str | None:
+    """The safety copy of this run beside the loser's data directory, None where there is none; why it cannot be told."""
+    node = now.node(loser.name)
+    copies = known(node.copies) if node else None
+    if node is None or copies is None:
+        return reason(node.copies) if node else f"no host {loser.name} is configured"
+    return next((copy for copy in copies if copy.path == loser.keep), None)

@@ -1,0 +1,256 @@
+"""The steps for one loser: nothing acts on it any more, what only it has is kept, and it is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from pgops.observe.facts import CopyFacts
+from pgops.observe.records import HoldRecord, hold_value
+from pgops.observe.snapshot import Snapshot, View
+from pgops.plan.actions import Action, Again, RunCommand
+from pgops.plan.step import Params, Pinned, Risk, Step, Verdict, blocked, needed, satisfied, unread
+from pgops.readings import Known, known, reason
+from pgops.steps.holds import hold
+from pgops.steps.services import find_service, manager_of, predict
+from pgops_recover.incident import PROCEDURE, Incident, Loser, find_copy
+from pgops_recover.programs import archive_of, argv_of
+
+_LONG_S = 6 * 3600.0
+_SILENCE = r"""
+pid=$1
+[ -d "/proc/$pid" ] || exit 0
+for open in /proc/"$pid"/fd/*; do
+    case $(readlink "$open" 2>/dev/null) in
+        /dev/watchdog*) echo "process $pid has the watchdog open: killing it would reset the host" >&2; exit 74 ;;
+    esac
+done
+kill -KILL "$pid"
+"""
+
+
+def hold_loser(loser: Loser, incident: Incident, pinned: Pinned) -> Step:
+    why = f"split brain: {incident.survivor} survives (run {pinned.run_id})"
+    text = hold_value(HoldRecord(f"{pinned.by}@{pinned.host}", why, pinned.moment))
+    return replace(hold({"node": loser.name}, text), id=f"hold-{loser.name}")
+
+
+def silence(loser: Loser) -> Step:
+    """SIGKILL, whether it is frozen or well: every softer signal lets it act once more."""
+    params: Params = {"node": loser.name}
+
+    def check(_first: Snapshot, now: Snapshot) -> Verdict:
+        state = find_service(params, now)
+        if isinstance(state, str):
+            return unread(f"the services of {loser.name} cannot be seen: {state}", "pgops health --check services")
+        if state.running and not state.held:
+            return blocked(f"{state.unit} on {loser.name} is not held", f"pgops node hold {loser.name}")
+        if state.running:
+            return needed(
+                f"{state.unit} on {loser.name} runs (pid {state.pid}), and could demote and rewind at any moment"
+            )
+        return satisfied(f"no Patroni runs on {loser.name}")
+
+    def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
+        state = find_service(params, now)
+        if isinstance(state, str) or state.pid is None:
+            return ()
+        argv = ("sh", "-c", _SILENCE, "pgops-silence", str(state.pid))
+        return (RunCommand(loser.name, argv, manager_of(now.cluster).hold_identity, Again.SAFE),)
+
+    return Step(
+        id=f"silence-{loser.name}",
+        why="a Patroni that wakes up demotes and rewinds within seconds, and what only this member has is gone",
+        check=check,
+        actions=actions,
+        expect=lambda now: predict(params, now, running=False, pid=None, state="killed"),
+        views=frozenset({View.SERVICES}),
+        hosts=frozenset({loser.name}),
+        risk=Risk.CHANGE,
+        usually="a second",
+    )
+
+
+def keep_wal(loser: Loser, incident: Incident, pinned: Pinned) -> Step:
+    """A real copy of its WAL, before the shutdown checkpoint recycles any."""
+
+    def judge(copy: CopyFacts | None) -> Verdict:
+        if copy is not None:
+            return satisfied(f"its WAL from {loser.from_segment} on lies in {loser.keep}/wal")
+        return needed(f"its WAL is in {loser.data_dir} alone")
+
+    return _keeping(
+        loser,
+        "keep-wal",
+        "stopping it writes a checkpoint, which recycles WAL; a link would rot with it, so the files are copied",
+        judge,
+        lambda _now: _keep(loser, incident, pinned, "wal"),
+        lambda copy: copy or _foreseen(loser, pinned, ("wal",)),
+        usually="seconds, by the amount of WAL",
+    )
+
+
+def stop(loser: Loser) -> Step:
+    """A clean stop of its PostgreSQL: the fence for the clients that still write there."""
+
+    def check(_first: Snapshot, now: Snapshot) -> Verdict:
+        copy, node = find_copy(loser, now), now.node(loser.name)
+        branch = known(node.branch) if node else None
+        if isinstance(copy, str) or node is None or branch is None:
+            why = copy if isinstance(copy, str) else reason(node.branch) if node else "it is gone"
+            return unread(f"whether PostgreSQL of {loser.name} runs cannot be seen: {why}", "pgops health")
+        if copy is not None and copy.has("data"):
+            return satisfied("it was stopped, and its data directory is kept")
+        if copy is None and branch.serving:
+            return blocked("its WAL is not kept yet")
+        if branch.serving:
+            return needed(f"PostgreSQL of {loser.name} runs, and clients may write to it")
+        return satisfied(f"no PostgreSQL uses {loser.data_dir}")
+
+    def expect(now: Snapshot) -> Snapshot:
+        node = now.node(loser.name)
+        branch = known(node.branch) if node else None
+        return now.with_node(replace(node, branch=Known(replace(branch, serving=False)))) if node and branch else now
+
+    argv = (loser.program("pg_ctl"), "-D", loser.data_dir, "-m", "fast", "-w", "-t", str(int(_LONG_S)), "stop")
+    return Step(
+        id=f"stop-{loser.name}",
+        why="two members that take writes drift further apart with every commit; a clean stop is the fence",
+        check=check,
+        actions=lambda _first, _now: (RunCommand(loser.name, argv, again=Again.SAFE, timeout_s=_LONG_S),),
+        expect=expect,
+        views=frozenset({View.BRANCH, View.COPIES}),
+        hosts=frozenset({loser.name}),
+        risk=Risk.INTERRUPT,
+        usually="seconds, by the size of its checkpoint",
+        interrupts=f"clients of {loser.name} lose their connections; what they committed there is kept, aside",
+    )
+
+
+def keep_data(loser: Loser, incident: Incident, pinned: Pinned) -> Step:
+    """Its data directory as it is, moved aside whole."""
+
+    def judge(copy: CopyFacts | None) -> Verdict:
+        if copy is None:
+            return blocked("its WAL is not kept yet")
+        if copy.has("data"):
+            return satisfied(f"its data directory is {loser.keep}/data")
+        return needed(f"its data directory is {loser.data_dir}, where Patroni would rewind it or clone over it")
+
+    return _keeping(
+        loser,
+        "keep-data",
+        "the rows that only it has are read from there; tablespaces and a linked pg_wal go along",
+        judge,
+        lambda _now: _keep(loser, incident, pinned, "data"),
+        lambda copy: replace(copy or _foreseen(loser, pinned, ("wal",)), parts=_parts(loser, ("wal", "data"))),
+        usually="seconds: it is renamed",
+    )
+
+
+def account(loser: Loser, pinned: Pinned) -> Step:
+    """Read the kept WAL from end to end, and write down what only it holds."""
+    wish = {
+        "pg_waldump": loser.program("pg_waldump"),
+        "wal_dirs": [f"{loser.keep}/wal", f"{loser.keep}/data/pg_wal"],
+        "segment_bytes": loser.segment_bytes,
+        "pieces": loser.pieces,
+        "into": f"{loser.keep}/account",
+        "archive": archive_of(loser.keep, loser.stanza, loser.config.pgbackrest_config),
+        "budget_s": None,
+    }
+
+    def judge(copy: CopyFacts | None) -> Verdict:
+        if copy is None or not copy.has("data"):
+            return blocked("its data directory is not kept yet")
+        if copy.accounted:
+            return satisfied(f"what only it has is counted in {loser.keep}/account")
+        return needed("what only it has is not counted yet")
+
+    return _keeping(
+        loser,
+        "account",
+        "a copy that cannot be read is none: every transaction after the fork is read from it before the rest goes on",
+        judge,
+        lambda _now: (RunCommand(loser.name, argv_of("account", wish), again=Again.SAFE, timeout_s=_LONG_S),),
+        lambda copy: replace(copy or _foreseen(loser, pinned, ("wal", "data")), accounted=True),
+        usually="seconds a GB of WAL",
+    )
+
+
+def _keeping(
+    loser: Loser,
+    id_: str,
+    why: str,
+    judge: Callable[[CopyFacts | None], Verdict],
+    actions: Callable[[Snapshot], tuple[Action, ...]],
+    after: Callable[[CopyFacts | None], CopyFacts],
+    usually: str,
+) -> Step:
+    """A step whose outcome stands in the manifest of the copy."""
+
+    def check(_first: Snapshot, now: Snapshot) -> Verdict:
+        copy = find_copy(loser, now)
+        if isinstance(copy, str):
+            return unread(f"the copies of {loser.name} cannot be seen: {copy}", "pgops health")
+        return judge(copy)
+
+    def expect(now: Snapshot) -> Snapshot:
+        node, copy = now.node(loser.name), find_copy(loser, now)
+        copies = known(node.copies) if node else None
+        if node is None or copies is None or isinstance(copy, str):
+            return now
+        others = tuple(item for item in copies if item.path != loser.keep)
+        return now.with_node(replace(node, copies=Known((*others, after(copy)))))
+
+    return Step(
+        id=f"{id_}-{loser.name}",
+        why=why,
+        check=check,
+        actions=lambda _first, now: actions(now),
+        expect=expect,
+        views=frozenset({View.COPIES}),
+        hosts=frozenset({loser.name}),
+        risk=Risk.CHANGE,
+        usually=usually,
+    )
+
+
+def _keep(loser: Loser, incident: Incident, pinned: Pinned, stage: str) -> tuple[Action, ...]:
+    manifest = {
+        "schema": 1,
+        "kind": "pgops-copy",
+        "procedure": PROCEDURE,
+        "run": pinned.run_id,
+        "cluster": incident.cluster,
+        "node": loser.name,
+        "made_at": pinned.moment.isoformat(),
+        "by": f"{pinned.by}@{pinned.host}",
+        "reason": f"{incident.survivor} survives a split brain",
+        "data_dir": loser.data_dir,
+        "bin_dir": loser.config.bin_dir,
+        "system_identifier": incident.system_identifier,
+        "segment_bytes": loser.segment_bytes,
+        "survivor": incident.survivor,
+        "pieces": loser.pieces,
+    }
+    wish = {
+        "stage": stage,
+        "data_dir": loser.data_dir,
+        "keep": loser.keep,
+        "run": pinned.run_id,
+        "from_segment": loser.from_segment,
+        "segment_bytes": loser.segment_bytes,
+        "pg_ctl": loser.program("pg_ctl"),
+        "manifest": manifest,
+    }
+    return (RunCommand(loser.name, argv_of("keep", wish), again=Again.SAFE, timeout_s=_LONG_S),)
+
+
+def _parts(loser: Loser, kinds: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((kind, f"{loser.keep}/{kind}") for kind in kinds)
+
+
+def _foreseen(loser: Loser, pinned: Pinned, kinds: tuple[str, ...]) -> CopyFacts:
+    by = f"{pinned.by}@{pinned.host}"
+    return CopyFacts(loser.keep, pinned.run_id, PROCEDURE, loser.name, pinned.moment, by, "", _parts(loser, kinds))

@@ -1,0 +1,42 @@
+"""The programs of `pgops_recover.remote` as commands for a host."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_HERE = Path(__file__).parent / "remote"
+
+
+_SHARED = re.compile(r"^from pgops_recover\.remote\.(\w+) import .*\n", re.MULTILINE)
+_FUTURE = "from __future__ import annotations\n"
+
+
+@cache
+def source_of(name: str) -> str:
+    """The text of the program; a part of pgops itself, so that reading it is as good as having imported it.
+
+    On a host there is no pgops: what it imports from its neighbours stands before it.
+    """
+    text = (_HERE / f"{name}.py").read_text("utf-8")
+    shared = [source_of(neighbour) for neighbour in _SHARED.findall(text)]
+    head, future, rest = "".join([*shared, _SHARED.sub("", text)]).partition(_FUTURE)
+    return head + future + rest.replace(_FUTURE, "")
+
+
+def archive_of(keep: str, stanza: str | None, config: str | None) -> dict[str, Any] | None:
+    """How WAL that a copy misses is asked of the archive, as the program `account` wants it; None: there is no archive."""
+    if stanza is None:
+        return None
+    argv = ["pgbackrest", *([f"--config={config}"] if config else []), f"--stanza={stanza}", f"--pg1-path={keep}/data"]
+    argv += ["--no-archive-async", "--log-level-console=warn", "--log-level-file=off"]
+    return {"argv": argv, "into": f"{keep}/wal"}
+
+
+def argv_of(name: str, wish: Mapping[str, Any]) -> tuple[str, ...]:
+    """The command that runs the program of this name with `wish` as its one argument, a JSON document."""
+    return ("python3", "-I", "-c", source_of(name), json.dumps(wish, sort_keys=True))

@@ -1,0 +1,173 @@
+"""A copy of a data directory, opened as a standby that follows nobody, on a private socket; shared by programs here.
+
+Sources: PostgreSQL docs, hot-standby (a standby takes no writes and archives nothing); pg_controldata (the limits that a
+standby must have).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+_START_S = 6 * 3600.0
+_LIMITS = {
+    "max_connections": "max_connections",
+    "max_worker_processes": "max_worker_processes",
+    "max_wal_senders": "max_wal_senders",
+    "max_prepared_transactions": "max_prepared_xacts",
+    "max_locks_per_transaction": "max_locks_per_xact",
+}
+_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "archive_mode": "off",
+    "archive_command": "",
+    "restore_command": "",
+    "primary_conninfo": "",
+    "primary_slot_name": "",
+    "recovery_target_timeline": "current",
+    "recovery_target": "",
+    "recovery_target_time": "",
+    "recovery_target_xid": "",
+    "recovery_target_lsn": "",
+    "recovery_target_name": "",
+    "recovery_min_apply_delay": "0",
+    "recovery_end_command": "",
+    "archive_cleanup_command": "",
+    "synchronous_standby_names": "",
+    "shared_preload_libraries": "",
+    "session_preload_libraries": "",
+    "local_preload_libraries": "",
+    "max_logical_replication_workers": "0",
+    "hot_standby": "on",
+    "cluster_name": "pgops_salvage",
+    "shared_buffers": "128MB",
+    "huge_pages": "off",
+    "ssl": "off",
+    "fsync": "off",
+    "logging_collector": "off",
+    "log_destination": "stderr",
+    "external_pid_file": "",
+}
+"""Nothing connects out, nothing is archived, nothing of an extension runs.
+
+`fsync` off: a copy is thrown away, and what is rebuilt is synced as a whole."""
+
+
+class Fault(Exception):
+    """Why it cannot be done: a sentence."""
+
+
+def answer(make: Callable[[], Any]) -> int:
+    """Print what it makes as JSON, with files that are their owner's alone. 74 and a sentence where it cannot be made."""
+    os.umask(0o077)
+    os.environ["LC_ALL"] = "C"
+    try:
+        made = make()
+    except Fault as fault:
+        print(fault, file=sys.stderr)
+        return 74
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 74
+    print(json.dumps(made))
+    return 0
+
+
+class Server:
+    """The opened copy, asked by psql over its private socket."""
+
+    def __init__(self, psql: str, socket: str, superuser: str) -> None:
+        self._argv = [psql, "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", socket, "-p", "5432", "-U", superuser, "-w"]
+
+    def ask(self, database: str, statement: str, into: str | None = None) -> str:
+        """What the statement gives, or nothing where it goes into a new file. Raises `Fault`."""
+        with open(into, "xb") if into else tempfile.TemporaryFile() as file:
+            said = subprocess.run(
+                [*self._argv, "-d", database],
+                input=statement.encode(),
+                stdout=file,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+            if said.returncode != 0:
+                raise Fault(f"the copy cannot be asked: {said.stderr.decode(errors='replace').strip()[:300]}")
+            file.seek(0)
+            return "" if into else file.read().decode()
+
+    def rows(self, database: str, statement: str) -> list[Any]:
+        """The rows of a SELECT, as JSON values."""
+        told = self.ask(database, f"SELECT coalesce(json_agg(row_to_json(r)), '[]') FROM ({statement}) r")  # noqa: S608 - ours
+        found: list[Any] = json.loads(told)
+        return found
+
+
+def control_of(bin_dir: str, data: str) -> dict[str, str]:
+    """What pg_controldata says."""
+    said = subprocess.run([f"{bin_dir}pg_controldata", "-D", data], capture_output=True, text=True, check=False)
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in said.stdout.splitlines())}
+
+
+@contextmanager
+def opened(
+    wish: Mapping[str, Any], work: str, settings: Mapping[str, str], *, stop: signal.Signals = signal.SIGQUIT
+) -> Iterator[Server]:
+    """`work`/data, started as a standby (`bin_dir` and `superuser` of `wish`), and stopped by that signal at the end."""
+    bin_dir = f"{wish['bin_dir'].rstrip('/')}/" if wish["bin_dir"] else ""
+    data = f"{work}/data"
+    for path, text in (
+        (f"{data}/standby.signal", ""),
+        (f"{work}/postgresql.conf", ""),
+        (f"{work}/pg_ident.conf", ""),
+        (f"{work}/pg_hba.conf", "local all all trust\n"),
+    ):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    control = control_of(bin_dir, data)
+    limits = {name: control[f"{told} setting"] for name, told in _LIMITS.items() if f"{told} setting" in control}
+    with tempfile.TemporaryDirectory(prefix="pgops-") as socket:  # a socket's path has at most 107 bytes
+        whole = {
+            **_SETTINGS,
+            **limits,
+            "port": "5432",
+            "unix_socket_directories": socket,
+            "hba_file": f"{work}/pg_hba.conf",
+            "ident_file": f"{work}/pg_ident.conf",
+            "config_file": f"{work}/postgresql.conf",
+            **settings,
+        }
+        argv = [f"{bin_dir}postgres", "-D", data]
+        argv += [word for name, value in whole.items() for word in ("-c", f"{name}={value}")]
+        with open(f"{work}/log", "wb") as log:
+            server = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            asked = Server(f"{bin_dir}psql", socket, wish["superuser"])
+            _await(server, asked, f"{work}/log")
+            yield asked
+        finally:
+            server.send_signal(stop)
+            server.wait(600)
+
+
+def _await(server: subprocess.Popen[bytes], asked: Server, log: str) -> None:
+    deadline, why = time.monotonic() + _START_S, ""
+    while time.monotonic() < deadline:
+        try:
+            if asked.ask("template1", "SELECT pg_is_in_recovery()").strip() == "t":
+                return
+        except Fault as fault:
+            why = str(fault)
+        if server.poll() is not None:
+            with open(log, encoding="utf-8", errors="replace") as file:
+                said = [line.strip() for line in file if "FATAL" in line or "PANIC" in line]
+            raise Fault(f"the copy does not open: {said[-1][:300] if said else 'PostgreSQL wrote no reason'}")
+        time.sleep(0.1)
+    raise Fault(f"the copy did not open in time: {why}")

@@ -1,0 +1,87 @@
+"""WAL files in directories, and from the archive where they are gone from there; shared by programs here.
+
+Sources: PostgreSQL, src/include/access/xlog_internal.h (names of WAL files, XLogPageHeaderData); pgBackRest, command
+reference, archive-get: exit code 1 where the archive has no such file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_SIDE_SEGMENTS = 2
+_FETCH_S = 600
+
+
+def written_segments(directory: str, segment_bytes: int) -> Iterator[tuple[str, int]]:
+    """The names of the files there that hold the WAL of their name, and where each begins.
+
+    A file that was only renamed for later use, or filled with zeros, does not: pg_waldump takes the size of segments from
+    whichever file it meets first, and stops at such a one.
+    """
+    per_log = 0x100000000 // segment_bytes
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return
+    for name in names:
+        if not re.fullmatch(r"[0-9A-F]{24}", name):
+            continue
+        start = (int(name[8:16], 16) * per_log + int(name[16:], 16)) * segment_bytes
+        with open(f"{directory}/{name}", "rb") as file:  # magic, flags, timeline, and the page's own place
+            if int.from_bytes(file.read(16)[8:], sys.byteorder) == start != 0:
+                yield name, start
+
+
+def segment_name(timeline: int, at: int, segment_bytes: int) -> str:
+    """The file that has this position."""
+    number, per_log = at // segment_bytes, 0x100000000 // segment_bytes
+    return f"{timeline:08X}{number // per_log:08X}{number % per_log:08X}"
+
+
+def fetch_missing(wish: Mapping[str, Any]) -> None:
+    """Get the segments of the pieces that no directory has out of the archive, as far as it has them.
+
+    `archive` of the wish has `argv`, the beginning of a command of pgBackRest, and `into`, the directory for them.
+    """
+    archive, size = wish["archive"], int(wish["segment_bytes"])
+    there: dict[int, set[int]] = {}
+    for directory in wish["wal_dirs"]:
+        for name, start in written_segments(directory, size):
+            there.setdefault(int(name[:8], 16), set()).add(start)
+    for number, piece in enumerate(wish["pieces"]):
+        timeline, begin = int(piece["timeline"]), byte_position(piece["from"])
+        seen = there.get(timeline, set())
+        end = byte_position(piece["to"]) if piece["to"] else max(seen, default=begin)
+        before = 0 if number else _SIDE_SEGMENTS * size
+        for start in range(max(begin - begin % size - before, size), end, size):
+            if start not in seen:
+                _fetch(archive["argv"], segment_name(timeline, start, size), archive["into"])
+
+
+def _fetch(argv: list[str], name: str, into: str) -> None:
+    fresh = f"{into}/{name}.new"
+    if os.path.lexists(fresh):
+        os.unlink(fresh)
+    try:
+        said = subprocess.run(
+            [*argv, "archive-get", name, fresh],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_FETCH_S,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return  # the gap is told by whoever reads
+    if said.returncode == 0 and os.path.exists(fresh):
+        os.rename(fresh, f"{into}/{name}")
+
+
+def byte_position(lsn: str) -> int:
+    """The place in WAL that this text says, in bytes."""
+    high, _, low = lsn.partition("/")
+    return int(high, 16) << 32 | int(low, 16)

@@ -1,0 +1,130 @@
+"""`recover split-brain` under the contract: a frozen Patroni, another member promoted, rows on both sides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import pytest
+
+from pgops.observe.facts import CopyFacts
+from pgops.observe.snapshot import View
+from pgops.readings import Known, known
+from pgops.testing.case import Case, operator_host
+from pgops.testing.contract import CHECKS, check_refused
+from pgops.testing.fake_cluster import FakeCluster
+from pgops.testing.fake_world import FakeWorld
+from pgops_recover.recovering import RECOVER
+
+PARAMS = {"survivor": "n2", "without": ""}
+OWN_BYTES = 0x8000
+
+
+def split_brain() -> FakeCluster:
+    """n1 leads, its Patroni freezes, n2 is promoted, and n1 goes on taking writes."""
+    fake = FakeCluster()
+    fake.change("n1", patroni="frozen")
+    fake.advance(60)
+    assert fake.members["n2"].holds_lock
+    fork = fake.ends[2]
+    fake.change("n1", own_branch=True, position_bytes=fork + OWN_BYTES, holds_lock=False)
+    return fake
+
+
+def paused_split_brain() -> FakeCluster:
+    """As above, and somebody paused the cluster."""
+    fake = split_brain()
+    fake.patch_config({"pause": True})
+    fake.turn()
+    return fake
+
+
+def dead_patroni() -> FakeCluster:
+    """The Patroni of the old leader died; its PostgreSQL takes writes."""
+    fake = split_brain()
+    fake.change("n1", patroni="dead")
+    fake.change_host("n1", lambda host: replace(host, running=frozenset()))
+    return fake
+
+
+def stopped_loser() -> FakeCluster:
+    """Its PostgreSQL crashed meanwhile: what only it has is on its disk."""
+    fake = dead_patroni()
+    fake.change("n1", postgres="crashed")
+    return fake
+
+
+def set_up(world: FakeWorld) -> None:
+    """The programs of the hosts."""
+
+    def silence(fake: FakeCluster, host: str, argv: tuple[str, ...]) -> int:
+        fake.change(host, patroni="dead")
+        fake.change_host(host, lambda item: replace(item, running=item.running - {"patroni"}))
+        return 0
+
+    def pg_ctl(fake: FakeCluster, host: str, argv: tuple[str, ...]) -> int:
+        if fake.members[host].postgres != "running":
+            return 1
+        assert copies(fake, host), "it was stopped before its WAL was copied"
+        fake.change(host, postgres="stopped")
+        return 0
+
+    def python(fake: FakeCluster, host: str, argv: tuple[str, ...]) -> int:
+        wish = json.loads(argv[-1])
+        there = copies(fake, host)
+        if wish.get("stage") == "wal":
+            keep(fake, host, copy_of(wish, host, ("wal",)))
+        elif wish.get("stage") == "data":
+            if fake.members[host].postgres == "running":
+                return 74
+            keep(fake, host, copy_of(wish, host, ("wal", "data")))
+            # Its directory is gone: a Patroni that starts here makes a new one.
+            fake.change(host, role="replica", own_branch=False, postgres="stopped", position_bytes=fake.ends[2])
+        else:
+            keep(fake, host, replace(there[0], accounted=True))
+        return 0
+
+    world.commands.update({"sh": silence, "pg_ctl": pg_ctl, "python3": python})
+
+
+def copies(fake: FakeCluster, host: str) -> tuple[CopyFacts, ...]:
+    node = fake.snapshot(frozenset({View.COPIES})).node(host)
+    assert node is not None
+    return known(node.copies) or ()
+
+
+def keep(fake: FakeCluster, host: str, copy: CopyFacts) -> None:
+    fake.facts[host] = {"copies": Known((copy,))}
+
+
+def copy_of(wish: dict[str, str], host: str, kinds: tuple[str, ...]) -> CopyFacts:
+    parts = tuple((kind, f"{wish['keep']}/{kind}") for kind in kinds)
+    moment = datetime(2026, 11, 23, 3, 0, tzinfo=timezone.utc)
+    return CopyFacts(wish["keep"], wish["run"], RECOVER.name, host, moment, "alice@here", "", parts)
+
+
+WORLDS: list[Callable[[], FakeCluster]] = [split_brain, paused_split_brain, dead_patroni, stopped_loser]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
+def test_recover(world: Callable[[], FakeCluster], check: Callable[[Case], None]) -> None:
+    with operator_host():
+        check(Case(RECOVER, PARAMS, world, set_up))
+
+
+def test_nobody_is_rewound_on_the_way() -> None:
+    with operator_host():
+        case = Case(RECOVER, PARAMS, paused_split_brain, set_up)
+        world = case.world()
+        outcome = case.run(world)
+        assert outcome.code == 0, outcome
+        assert world.fake.destroyed == []
+        assert world.fake.members["n1"].patroni == "running" and world.fake.members["n1"].in_recovery
+
+
+def test_what_must_not_be_done_is_refused() -> None:
+    assert "n1 does not lead" in check_refused(Case(RECOVER, {**PARAMS, "survivor": "n1"}, split_brain, set_up))
+    assert "no member n9" in check_refused(Case(RECOVER, {**PARAMS, "survivor": "n9"}, split_brain, set_up))

@@ -1,0 +1,197 @@
+"""Account and rows on a real PostgreSQL: what was committed behind a point is found, row by row, and nothing else."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pgops.config.model import HostConfig, Timeouts
+from pgops.hosts.factory import open_host
+from pgops.hosts.host import Host, Identity
+from pgops.hosts.process import CommandResult
+from pgops_recover.programs import argv_of
+
+BEFORE = """
+CREATE TABLE plain (id int PRIMARY KEY, body text);
+CREATE SCHEMA "Odd Name";
+CREATE TABLE "Odd Name"."a/b" (key int, body text, twice int GENERATED ALWAYS AS (key * 2) STORED);
+CREATE TABLE parted (id int, at int) PARTITION BY RANGE (at);
+CREATE TABLE parted_low PARTITION OF parted FOR VALUES FROM (0) TO (10);
+CREATE UNLOGGED TABLE fleeting (id int);
+CREATE TABLE counted (id int GENERATED ALWAYS AS IDENTITY, note text);
+INSERT INTO plain SELECT n, 'before' FROM generate_series(1, 9) n;
+PREPARE TRANSACTION 'none';
+"""
+BEHIND = """
+INSERT INTO plain VALUES (100, 'alone');
+BEGIN; INSERT INTO plain VALUES (101, 'outer'); SAVEPOINT s; INSERT INTO plain VALUES (102, 'inner'); RELEASE s;
+SAVEPOINT t; INSERT INTO plain VALUES (666, 'rolled back'); ROLLBACK TO t; COMMIT;
+BEGIN; INSERT INTO plain VALUES (667, 'rolled back'); ROLLBACK;
+UPDATE plain SET body = 'changed there' WHERE id = 1;
+DELETE FROM plain WHERE id = 2;
+INSERT INTO plain VALUES (103, 'first'); UPDATE plain SET body = 'then' WHERE id = 103;
+INSERT INTO plain VALUES (104, 'gone'); DELETE FROM plain WHERE id = 104;
+INSERT INTO plain VALUES (3, 'never'), (105, 'upserted') ON CONFLICT (id) DO NOTHING;
+BEGIN; INSERT INTO plain VALUES (106, 'prepared'); PREPARE TRANSACTION 'one'; COMMIT PREPARED 'one';
+BEGIN; INSERT INTO plain VALUES (668, 'undecided'); PREPARE TRANSACTION 'two';
+BEGIN; INSERT INTO plain VALUES (669, 'given up'); PREPARE TRANSACTION 'three'; ROLLBACK PREPARED 'three';
+INSERT INTO "Odd Name"."a/b" SELECT n, (SELECT string_agg(md5(n::text || m::text), '') FROM generate_series(1, 3000) m)
+FROM generate_series(1, 3) n;
+INSERT INTO parted VALUES (1, 5), (2, 6);
+INSERT INTO fleeting VALUES (1);
+INSERT INTO counted (note) VALUES ('a "quoted", and
+broken line');
+"""
+PLAIN = {
+    "1": ("update", "changed there"),
+    "100": ("insert", "alone"),
+    "101": ("insert", "outer"),
+    "102": ("insert", "inner"),
+    "103": ("update", "then"),
+    "105": ("insert", "upserted"),
+    "106": ("insert", "prepared"),
+}
+
+
+class Server:
+    """A PostgreSQL of the test's own, without a port."""
+
+    def __init__(self, top: Path, bin_dir: Path) -> None:
+        self.top, self.bin_dir, self.data = top, bin_dir, top / "keep" / "data"
+        owner = "postgres" if os.geteuid() == 0 else None
+        self.host: Host = open_host(
+            HostConfig("n1", become=owner), Timeouts(connect_s=2.0, answer_s=3.0, command_s=10.0)
+        )
+
+    def attempt(self, *argv: str, stdin: str | None = None) -> CommandResult:
+        """A command as the owner."""
+        given = None if stdin is None else stdin.encode()
+        return self.host.run(argv, identity=Identity.OWNER, timeout_s=120, stdin=given)
+
+    def run(self, *argv: str, stdin: str | None = None) -> str:
+        """A command that must end well."""
+        done = self.attempt(*argv, stdin=stdin)
+        assert done.ok, f"{argv[:3]}: {done.stdout[-500:]}{done.stderr[-1500:]}"
+        return done.stdout
+
+    def sql(self, statements: str) -> str:
+        """What psql prints."""
+        argv = (f"{self.bin_dir}/psql", "-XAtq", "-h", str(self.top), "-d", "postgres", "-U", "boss")
+        return self.run(*argv, stdin=statements).strip()
+
+    def start(self) -> None:
+        """Make it and start it."""
+        self.run("mkdir", str(self.top / "keep"))
+        self.run(f"{self.bin_dir}/initdb", "-D", str(self.data), "-A", "trust", "-U", "boss", "--no-sync")
+        options = f"-c listen_addresses='' -k {self.top} -c fsync=off -c max_prepared_transactions=5 -c autovacuum=off"
+        log = str(self.top / "log")
+        self.run(f"{self.bin_dir}/pg_ctl", "-D", str(self.data), "-l", log, "-o", options, "-w", "start")
+
+    def program(self, name: str, wish: dict[str, Any]) -> dict[str, Any]:
+        """The document of a program that runs as on a host."""
+        found: dict[str, Any] = json.loads(self.run(*argv_of(name, wish)))
+        return found
+
+    def read(self, place: str) -> str:
+        """A file of the folder, which is its owner's alone."""
+        return self.run("cat", str(self.top / "keep" / place))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
+    if not found:
+        pytest.skip("needs PostgreSQL's programs")
+    top = Path(tempfile.mkdtemp(prefix="pgops-salvage-", dir="/tmp"))
+    if os.geteuid() == 0:
+        shutil.chown(top, "postgres", "postgres")
+    made = Server(top, found[-1].parent)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.attempt(f"{made.bin_dir}/pg_ctl", "-D", str(made.data), "-m", "immediate", "stop")
+        shutil.rmtree(top, ignore_errors=True)
+
+
+def _rows(server: Server, place: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(server.read(place).splitlines(keepends=True)))
+
+
+def test_every_committed_row_is_saved_and_no_other(server: Server) -> None:
+    server.sql(BEFORE.replace("PREPARE TRANSACTION 'none';", "CHECKPOINT;"))
+    fork = server.sql("SELECT pg_current_wal_flush_lsn()")
+    server.sql(BEHIND)
+    server.run(f"{server.bin_dir}/pg_ctl", "-D", str(server.data), "-m", "fast", "-w", "stop")
+    before = server.run("find", str(server.data), "-type", "f", "-printf", "%p %s %T@\\n")
+    keep = server.top / "keep"
+    account = server.program(
+        "account",
+        {
+            "pg_waldump": f"{server.bin_dir}/pg_waldump",
+            "wal_dirs": [f"{server.data}/pg_wal"],
+            "segment_bytes": 1 << 24,
+            "pieces": [{"timeline": 1, "from": fork, "to": None}],
+            "into": f"{keep}/account",
+        },
+    )
+    assert account["complete"], account
+    assert account["transactions"]["prepared"][0]["gid"] == "two" and account["transactions"]["open"] == 0
+
+    wish = {"keep": str(keep), "bin_dir": str(server.bin_dir), "superuser": "boss"}
+    summary = server.program("rows", wish)
+    tables = {table["table"]: table for table in summary["tables"]}
+    assert set(tables) == {"public.plain", '"Odd Name"."a/b"', "public.parted_low", "public.counted"}
+    plain = {
+        row["id"]: (row["_pgops_change"], row["body"]) for row in _rows(server, "salvage/postgres/public.plain.csv")
+    }
+    assert plain == PLAIN
+    counts = {name: tables["public.plain"][name] for name in ("inserted", "updated", "deleted")}
+    assert counts == {"inserted": 7, "updated": 2, "deleted": 2}
+
+    odd = _rows(server, "salvage/postgres/Odd Name.a%2Fb.csv")
+    assert [(row["key"], row["twice"], len(row["body"])) for row in odd] == [
+        (str(n), str(2 * n), 96000) for n in (1, 2, 3)
+    ]
+    assert [row["id"] for row in _rows(server, "salvage/postgres/public.parted_low.csv")] == ["1", "2"]
+    assert _rows(server, "salvage/postgres/public.counted.csv")[0]["note"] == 'a "quoted", and\nbroken line'
+    gone = server.read("salvage/postgres/public.plain.deleted.tsv").splitlines()
+    assert len(gone) == 3, "a heading and two deletions"
+    said = " ".join(summary["unknown"])
+    for word in (
+        "prepared transactions are undecided",
+        "keys of deleted rows",
+        "unlogged tables",
+        "sequences moved on",
+    ):
+        assert word in said
+    assert "| postgres | public.plain | 7 | 7 | 2 | 2 |" in server.read("salvage/REPORT.md")
+
+    assert server.run("find", str(server.data), "-type", "f", "-printf", "%p %s %T@\\n") == before, (
+        "the kept copy changed"
+    )
+    assert server.run("find", str(keep / "salvage"), "-perm", "/077") == "", "others may read it"
+    assert server.attempt("test", "-e", str(keep / "work")).exit_code == 1
+    assert server.program("rows", wish) == summary, "made once"
+
+
+def test_missing_wal_is_a_gap_and_not_nothing(server: Server) -> None:
+    wal = server.top / "some-wal"
+    server.run("mkdir", str(wal))
+    wish = {
+        "pg_waldump": f"{server.bin_dir}/pg_waldump",
+        "wal_dirs": [str(wal)],
+        "segment_bytes": 1 << 24,
+        "pieces": [{"timeline": 1, "from": "0/1500000", "to": None}],
+        "into": None,
+    }
+    account = server.program("account", wish)
+    assert not account["complete"] and account["gaps"] == ["the WAL file 000000010000000000000001 is missing"]

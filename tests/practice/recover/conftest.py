@@ -1,0 +1,21 @@
+"""A lab and an operator's desk."""
+
+from __future__ import annotations
+
+import pytest
+
+from practice.conftest import LabUnderTest, bring_up
+from practice.engine.desk import Desk
+
+
+@pytest.fixture(scope="module")
+def lab(request: pytest.FixtureRequest, labs: dict[str, LabUnderTest]) -> LabUnderTest:
+    """The lab that the module names as `LAB`; modules of one name share it, and one worker."""
+    stem: str = request.module.LAB
+    return labs.get(stem) or labs.setdefault(stem, bring_up(stem))
+
+
+@pytest.fixture(scope="module")
+def desk(lab: LabUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """An operator's desk with no journal on it."""
+    return Desk(lab, tmp_path_factory.mktemp("desk") / "state")

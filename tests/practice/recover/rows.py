@@ -1,0 +1,68 @@
+"""Known writes on both sides of a split brain, and what there is of them afterwards."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+
+from pgops_lab import probes
+from pgops_lab.lab import Lab, Member, load
+
+SETUP = """
+CREATE TABLE IF NOT EXISTS both_sides (id text PRIMARY KEY, note text);
+CREATE SCHEMA IF NOT EXISTS "Odd Name";
+CREATE TABLE IF NOT EXISTS "Odd Name"."a table" (key int, body text);
+INSERT INTO both_sides SELECT 'old ' || n, 'before' FROM generate_series(1, 10) n;
+"""
+
+ON_THE_LOSER = """
+INSERT INTO both_sides VALUES ('lost 1', 'alone');
+BEGIN; INSERT INTO both_sides VALUES ('lost 2', 'outer'); SAVEPOINT s; INSERT INTO both_sides VALUES ('lost 3', 'inner');
+RELEASE s; SAVEPOINT t; INSERT INTO both_sides VALUES ('never', 'rolled back'); ROLLBACK TO t; COMMIT;
+BEGIN; INSERT INTO both_sides VALUES ('never either', 'rolled back'); ROLLBACK;
+UPDATE both_sides SET note = 'changed there' WHERE id = 'old 1';
+DELETE FROM both_sides WHERE id = 'old 2';
+INSERT INTO "Odd Name"."a table" SELECT n, repeat('long ', 20000) FROM generate_series(1, 3) n;
+"""
+"""Six transactions that commit: 4 with rows of both_sides, and one more table; two sub-transactions, one rolled back."""
+
+ACROSS = """
+BEGIN; INSERT INTO both_sides VALUES ('lost across 1', 'begun before'); SELECT pg_sleep(45);
+INSERT INTO both_sides VALUES ('lost across 2', 'ended after'); COMMIT;
+"""
+"""Begins before the leader's Patroni freezes, and commits when another member leads."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A lab with its members, asked as the superuser."""
+
+    lab: Lab
+
+    @classmethod
+    def of(cls, name: str) -> Sides:
+        """Of the lab of this name."""
+        return cls(load(name))
+
+    def member(self, name: str) -> Member:
+        """The member of this name."""
+        return self.lab.member(name)
+
+    def sql(self, name: str, statement: str) -> list[list[str]]:
+        """The rows of a statement in the database of the application."""
+        return probes.sql(self.lab, self.member(name), statement, database="app", timeout_s=60)
+
+    def begin_across(self, name: str) -> subprocess.Popen[bytes]:
+        """The transaction that is open across the fork, in a process of its own."""
+        member = self.member(name)
+        argv = [f"{self.lab.pg_bin}/psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", member.address, "-U", "postgres"]
+        child = subprocess.Popen(
+            [*argv, "-d", "app"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            env={"PGPASSFILE": str(self.lab.pgpass), "PATH": "/usr/bin:/bin"},
+        )
+        assert child.stdin is not None
+        child.stdin.write(ACROSS.encode())
+        child.stdin.close()
+        return child

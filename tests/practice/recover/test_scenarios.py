@@ -1,0 +1,181 @@
+"""Split brains of other kinds: paused, with a dead Patroni, of three members; with clients that write all the while."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from practice.engine.desk import Desk, wait_until
+from practice.recover.clients import SETUP, Written, writing
+from practice.recover.rows import Sides
+
+LAB = "split"
+pytestmark = [pytest.mark.practice, pytest.mark.xdist_group("split-brain")]
+
+
+def _break(desk: Desk, sides: Sides) -> tuple[str, int]:
+    """(who led, the process of its Patroni, which is frozen)."""
+    desk.await_healthy()
+    loser = desk.leader()
+    sides.sql(loser, f"{SETUP}; TRUNCATE load")
+    told = desk.lab.lab("break", "split-brain")
+    return loser, int((told.stdout + told.stderr).partition("(pid ")[2].partition(")")[0])
+
+
+def _recover(desk: Desk, survivor: str, cuts: Iterable[int]) -> str:
+    """Recover, killed before the n-th effect of each go; gives the run's id."""
+    words: tuple[str, ...] = ("recover", "split-brain", "--survivor", survivor, "--yes")
+    run = ""
+    for number, cut in enumerate(cuts):
+        ended = desk.pgops(*words, at=cut, after=number % 2 == 1)
+        assert ended.code == -9, ended.said
+        run = desk.run_id()
+        words = ("runs", "continue", run, "--yes")
+    desk.done(*words)
+    return run
+
+
+def _saved(desk: Desk, name: str, run: str) -> set[str]:
+    copy = Path(f"{desk.cluster['hosts'][name]['data_dir']}.pgops-{run}")
+    with (copy / "salvage/app/public.load.csv").open(newline="") as file:
+        return {row["id"] for row in csv.DictReader(file)}
+
+
+def _check_survivor(sides: Sides, survivor: str, written: Written) -> None:
+    found = {row[0] for row in sides.sql(survivor, "SELECT id FROM load")}
+    written.check(found)
+
+
+def _finish(desk: Desk, run: str) -> None:
+    """Healthy, and nothing is left of the run: other tests come to this lab."""
+    wait_until(lambda: desk.lab.health("--deep")[0] == 0, 90)
+    desk.done("copies", "remove", run, "--confirm", desk.lab.name)
+    assert desk.done("copies", "list").out.startswith("there are no safety copies")
+    desk.lab.lab("mend")
+
+
+def test_paused_and_under_load(desk: Desk) -> None:
+    sides = Sides.of(desk.lab.name)
+    loser, _ = _break(desk, sides)
+    survivor = desk.leader()
+    desk.ask_patroni("PATCH", "/config", {"pause": True})
+    with writing(sides, loser, "lost") as lost, writing(sides, survivor, "kept") as kept:
+        wait_until(lambda: len(lost.acknowledged) > 50 and len(kept.acknowledged) > 50, 30)
+        run = _recover(desk, survivor, (3, 5))
+    _check_survivor(sides, survivor, kept)
+    assert not desk.etcd.is_paused()
+    desk.done("salvage", run)
+    lost.check(_saved(desk, loser, run))
+    _finish(desk, run)
+
+
+def _out_of_reach(desk: Desk, name: str, folder: Path) -> Desk:
+    """The same desk where nothing of this member answers: not its host, not its PostgreSQL, not its Patroni."""
+    document = yaml.safe_load(Path(desk.lab.config).read_text())
+    (cluster,) = document["clusters"].values()
+    nobody = "127.88.88.88"
+    cluster["hosts"][name].update(
+        ssh={"destination": nobody, "port": 9}, sql_host=nobody, rest_url=f"http://{nobody}:9"
+    )
+    changed = folder / "pgops.yml"
+    changed.write_text(yaml.safe_dump(document))
+    changed.chmod(0o600)
+    return replace(desk, lab=replace(desk.lab, config=str(changed)))
+
+
+def test_out_of_reach_then_back_with_a_dead_patroni(desk: Desk, tmp_path: Path) -> None:
+    sides = Sides.of(desk.lab.name)
+    loser, patroni = _break(desk, sides)
+    survivor = desk.leader()
+    desk.done("node", "hold", loser)
+    os.kill(patroni, signal.SIGKILL)
+    with writing(sides, loser, "lost") as lost:
+        wait_until(lambda: len(lost.acknowledged) > 50, 30)
+        ended = _out_of_reach(desk, loser, tmp_path).pgops("recover", "split-brain", "--survivor", survivor, "--yes")
+        assert ended.code == 5 and loser in ended.said and f"--without {loser}" in ended.said, ended.said
+        assert sides.sql(loser, "SELECT pg_is_in_recovery()") == [["f"]], "it was touched"
+        run = _recover(desk, survivor, (1, 4))
+    desk.done("salvage", run)
+    lost.check(_saved(desk, loser, run))
+    _finish(desk, run)
+
+
+def test_wal_that_was_recycled_comes_from_the_archive(desk: Desk) -> None:
+    sides = Sides.of(desk.lab.name)
+    loser, _ = _break(desk, sides)
+    survivor = desk.leader()
+    sides.sql(loser, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active")
+    with writing(sides, loser, "lost") as lost:
+        (forked,) = sides.sql(loser, "SELECT pg_walfile_name(pg_current_wal_lsn())")
+        for _ in range(4):
+            sides.sql(loser, "INSERT INTO load SELECT 'filler ' || clock_timestamp(), ''; SELECT pg_switch_wal()")
+        (last,) = sides.sql(loser, "SELECT pg_walfile_name(pg_switch_wal() - 1)")
+        wait_until(lambda: sides.sql(loser, "SELECT last_archived_wal FROM pg_stat_archiver") >= [last], 60)
+        sides.sql(loser, "CHECKPOINT")
+        sides.sql(loser, "CHECKPOINT")
+        there = {row[0] for row in sides.sql(loser, "SELECT name FROM pg_ls_waldir()")}
+        assert forked[0] not in there, "nothing was recycled"
+        run = _recover(desk, survivor, (4, 3))
+    account = json.loads(
+        Path(f"{desk.cluster['hosts'][loser]['data_dir']}.pgops-{run}/account/account.json").read_text()
+    )
+    assert account["complete"] and account["gaps"] == []
+    desk.done("salvage", run)
+    lost.check({id_ for id_ in _saved(desk, loser, run) if not id_.startswith("filler")})
+    _finish(desk, run)
+
+
+def _key(desk: Desk, name: str) -> str:
+    key = desk.etcd.keys().get(f"/service/{desk.etcd.scope}/{name}")
+    return key.value if key else ""
+
+
+def test_synchronous_commits(desk: Desk) -> None:
+    """Nothing that only the loser has was acknowledged, and what its clients were waiting for is there all the same."""
+    sides = Sides.of(desk.lab.name)
+    desk.await_healthy()
+    desk.ask_patroni("PATCH", "/config", {"synchronous_mode": True})
+    loser = desk.leader()
+    sides.sql(loser, f"{SETUP}; TRUNCATE load")
+    # Only who is named there may be promoted.
+    wait_until(lambda: '"sync_standby":"' in _key(desk, "sync"), 30)
+    with writing(sides, loser, "early") as early:
+        wait_until(lambda: len(early.acknowledged) > 50, 30)
+    desk.supervise("signal", "STOP", desk.cluster["services"]["names"]["patroni"].replace("{host}", loser))
+    wait_until(lambda: desk.leader() not in ("", loser), 60)
+    survivor = desk.leader()
+    wait_until(lambda: sides.sql(survivor, "SELECT pg_is_in_recovery()") == [["f"]], 30)
+    with writing(sides, loser, "alone") as alone:
+        wait_until(lambda: len(alone.sent) == 3, 30)
+        run = _recover(desk, survivor, (2, 4))
+    desk.done("salvage", run)
+    _check_survivor(sides, survivor, early)
+    assert not alone.acknowledged and _saved(desk, loser, run) == alone.sent
+    desk.ask_patroni("PATCH", "/config", {"synchronous_mode": None})
+    _finish(desk, run)
+
+
+def test_three_members_on_three_branches(desk: Desk) -> None:
+    sides = Sides.of(desk.lab.name)
+    first, _ = _break(desk, sides)
+    second = desk.leader()
+    services = desk.cluster["services"]
+    desk.supervise("signal", "STOP", services["names"]["patroni"].replace("{host}", second))
+    wait_until(lambda: desk.leader() not in ("", first, second), 60)
+    survivor = desk.leader()
+    wait_until(lambda: sides.sql(survivor, "SELECT pg_is_in_recovery()") == [["f"]], 30)
+    with writing(sides, first, "first") as one, writing(sides, second, "second") as two:
+        wait_until(lambda: len(one.acknowledged) > 50 and len(two.acknowledged) > 50, 30)
+        run = _recover(desk, survivor, (2, 9))
+    desk.done("salvage", run)
+    one.check(_saved(desk, first, run))
+    two.check(_saved(desk, second, run))
+    _finish(desk, run)

@@ -1,0 +1,80 @@
+"""A real split brain, mended: what only the loser has is kept and counted, pgops killed at every effect on the way."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from practice.engine.desk import Desk, wait_until
+from practice.recover.rows import ON_THE_LOSER, SETUP, Sides
+
+LAB = "split"
+pytestmark = [pytest.mark.practice, pytest.mark.xdist_group("split-brain")]
+
+
+def _copies(desk: Desk, name: str) -> list[Path]:
+    data_dir = Path(desk.cluster["hosts"][name]["data_dir"])
+    return sorted(data_dir.parent.glob(f"{data_dir.name}.pgops-*"))
+
+
+def _roles(desk: Desk) -> tuple[str, str]:
+    """(who leads, the old leader)."""
+    return desk.leader(), next(name for name in desk.cluster["hosts"] if name != desk.leader())
+
+
+def test_killed_at_every_effect_it_comes_to_the_same_end(desk: Desk) -> None:
+    desk.await_healthy()
+    sides, loser = Sides.of(desk.lab.name), desk.leader()
+    sides.sql(loser, SETUP)
+    across = sides.begin_across(loser)
+    desk.lab.lab("break", "split-brain")
+    survivor = desk.leader()
+    assert survivor != loser
+    sides.sql(loser, ON_THE_LOSER)
+    sides.sql(survivor, "INSERT INTO both_sides VALUES ('kept', 'on the survivor')")
+    assert across.wait(60) == 0
+
+    told = desk.done("recover", "split-brain", "--dry-run").out
+    assert "app: public.both_sides: 5 rows inserted, 1 updated, 1 deleted" in told, told
+    assert 'app: "Odd Name"."a table": 3 rows inserted' in told
+    assert "app: public.ledger: 37 rows inserted" in told
+    assert f"--survivor {survivor}" in told
+
+    cuts = 0
+    ended = desk.pgops("recover", "split-brain", "--survivor", survivor, "--yes", at=1)
+    assert ended.code == -9
+    while ended.code != 0:
+        cuts += 1
+        assert cuts < 40
+        run = desk.run_id()
+        ended = desk.pgops("runs", "continue", run, "--yes", at=1, after=cuts % 2 == 1)
+        assert ended.code in (0, -9), ended.said
+    assert cuts > 14, "it was not cut at every effect"
+
+    (copy,) = _copies(desk, loser)
+    account = json.loads((copy / "account/account.json").read_text())
+    assert account["complete"] and account["gaps"] == []
+    assert account["straddling"] == {"complete": True, "count": 1, "why": None}
+    assert account["transactions"]["aborted"] == 2, "one transaction and one sub-transaction"
+    rows = [line.split("\t") for line in (copy / "account/transactions.tsv").read_text().splitlines()]
+    assert len(rows) == account["transactions"]["count"] == 7
+    found = sides.sql(survivor, "SELECT id FROM both_sides WHERE id LIKE 'lost%' OR id = 'kept'")
+    assert found == [["kept"]]
+    run = copy.name.partition(".pgops-")[2]
+    desk.done("salvage", run)
+    assert desk.done("salvage", run).out.startswith("nothing to do")
+    with (copy / "salvage/app/public.both_sides.csv").open(newline="") as file:
+        saved = {row["id"]: row["_pgops_change"] for row in csv.DictReader(file)}
+    inserted = dict.fromkeys(("lost 1", "lost 2", "lost 3", "lost across 1", "lost across 2"), "insert")
+    assert saved == {**inserted, "old 1": "update"}
+    with (copy / "salvage/app/public.ledger.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 37
+    assert (copy / "salvage/app/Odd Name.a table.csv").exists()
+
+    wait_until(lambda: desk.lab.health("--deep")[0] == 0, 90)
+    again = desk.done("recover", "split-brain", "--survivor", survivor)
+    assert again.out.startswith("nothing to do"), again.said
+    assert len(_copies(desk, loser)) == 1
