@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 LOOK = "read the whole message in pgBackRest's log (log-path of its configuration), on that host"
 _BUG = ("pgBackRest met an error of its own", LOOK)
+_CIPHER = "compare repo1-cipher-type and repo1-cipher-pass of pgbackrest.conf with those of the other members"
 _CONFIG = ("pgBackRest's configuration is not valid", "mend the option it names in pgbackrest.conf on that host")
 DISK = "look at free space, rights and mounts of the path it names: df -h, ls -ld; pgops health --check disk"
 _DAMAGED = "restore from another backup or repository; pgbackrest verify shows what else is damaged"
@@ -150,7 +151,7 @@ MEANINGS: dict[int, tuple[str, str, str]] = {
     89: ("user-missing", "the user does not exist on that host", LOOK),
     93: ("file-exists", "a file exists that must not", LOOK),
     94: ("memory", "memory ran out", "free memory on that host, or lower process-max"),
-    95: ("crypto", "decryption failed: the repository's cipher pass is not the one it was made with", _CONFIG[1]),
+    95: ("crypto", "decryption failed: the repository's cipher pass is not the one it was made with", _CIPHER),
     96: ("param-invalid", *_BUG),
     97: ("path-close", "a directory cannot be closed", DISK),
     98: ("file-info", "a file cannot be examined", DISK),
@@ -206,7 +207,7 @@ BY_WORDS = (
     Words(
         ("key/value found outside of section",),
         "a file of the repository makes no sense to pgBackRest: its cipher pass is another one, or it is damaged",
-        "compare repo1-cipher-type and repo1-cipher-pass of pgbackrest.conf with those of the other members",
+        _CIPHER,
         (29,),
     ),
     Words(

@@ -107,7 +107,7 @@ def test_a_timeout_ends_the_command_there(host: Host) -> None:
     result = host.run(["sleep", mark], timeout_s=0.7)
     assert result.exit_code is None
     assert "no answer within" in result.fault
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 20, "waited for the command"
     deadline = time.monotonic() + 5
     while host.run(["pgrep", "-f", f"^sleep {mark}"]).exit_code == 0:
         assert time.monotonic() < deadline, "the command still runs there"
@@ -116,9 +116,9 @@ def test_a_timeout_ends_the_command_there(host: Host) -> None:
 
 def test_a_background_child_that_keeps_the_pipe_does_not_hold_us(host: Host) -> None:
     started = time.monotonic()
-    result = host.run(["sh", "-c", "sleep 3 >/dev/null 2>&1 & echo done"])
+    result = host.run(["sh", "-c", "sleep 30 >/dev/null 2>&1 & echo done"])
     assert result.stdout == "done\n"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20, "waited for the child"
 
 
 def test_many_at_once(host: Host) -> None:

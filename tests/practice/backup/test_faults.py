@@ -301,7 +301,8 @@ def test_an_encrypted_repository_and_no_secret_told_to_anybody(desk: Desk, tmp_p
         with changed(conf(desk, leader), repo1_cipher_pass=WRONG_PASS):
             error = told(desk, 5)
             tell("wrong pass", 5, "backup", "-v")
-        assert "its cipher pass is another one, or it is damaged: [FormatError] " in error
+        # What a wrong pass makes of the file is noise: a line that is none, or a last block that cannot be read.
+        assert re.search(r"its cipher pass is another one, or it is damaged: |decryption failed: ", error), error
         assert "  next:  compare repo1-cipher-type and repo1-cipher-pass of pgbackrest.conf with those " in error
         assert backups(desk).keys() == {label}
         tell("health", 0, "health", "--deep")
