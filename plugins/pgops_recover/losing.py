@@ -12,13 +12,17 @@ from pgops.plan.actions import Action, Again, RunCommand
 from pgops.plan.step import Params, Pinned, Risk, Step, Verdict, blocked, needed, satisfied, unread
 from pgops.readings import Known, known, reason
 from pgops.steps.holds import hold
-from pgops.steps.services import find_service, manager_of, predict
+from pgops.steps.services import find_service, manager_of, predict, unit_of
 from pgops_recover.incident import PROCEDURE, Incident, Loser, find_copy
 from pgops_recover.programs import archive_of, argv_of
 
 _LONG_S = 6 * 3600.0
 _SILENCE = r"""
-pid=$1
+pid=$("$@")
+case $pid in
+    0) exit 0 ;;
+    '' | *[!0-9]*) echo "the service manager names no process: $pid" >&2; exit 74 ;;
+esac
 [ -d "/proc/$pid" ] || exit 0
 for open in /proc/"$pid"/fd/*; do
     case $(readlink "$open" 2>/dev/null) in
@@ -52,11 +56,10 @@ def silence(loser: Loser) -> Step:
         return satisfied(f"no Patroni runs on {loser.name}")
 
     def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
-        state = find_service(params, now)
-        if isinstance(state, str) or state.pid is None:
-            return ()
-        argv = ("sh", "-c", _SILENCE, "pgops-silence", str(state.pid))
-        return (RunCommand(loser.name, argv, manager_of(now.cluster).hold_identity, Again.SAFE),)
+        # The host itself asks for the process: a manager that tries a start, which the hold refuses, gives it a new one.
+        manager = manager_of(now.cluster)
+        argv = ("sh", "-c", _SILENCE, "pgops-silence", *manager.pid_argv(unit_of(now.cluster, params)))
+        return (RunCommand(loser.name, argv, manager.hold_identity, Again.SAFE),)
 
     return Step(
         id=f"silence-{loser.name}",

@@ -19,7 +19,7 @@ from typing import Any
 from pgops.config.model import DcsConfig, TlsConfig
 from pgops.dcs import Compare, DcsFault, DcsKey, DcsOutcomeUnknown, Delete, Put, Transaction
 from pgops.dcs.endpoint import Endpoint
-from pgops.dcs.etcd3_meaning import LIMIT_BYTES, Fate, NotTaken, explain, fate
+from pgops.dcs.etcd3_meaning import LIMIT_BYTES, Fate, NotTaken, explain, fate, may_be_read_again
 from pgops.dcs.etcd3_request import (
     as_text,
     build_reading,
@@ -43,6 +43,8 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
 )
+
+_ELECTION_PAUSE_S = 0.05
 
 _import_lock = threading.Lock()
 
@@ -95,7 +97,7 @@ class Channel:
     def read_keys(self, keys: Sequence[str], limit_s: float | None = None) -> dict[str, DcsKey]:
         """These keys as far as they exist, as one linearizable read. Raises `DcsFault`."""
         request = build_reading(_messages(), keys)
-        return read_ranges(self._call(lambda client: _ask_transaction(client, request, limit_s)))
+        return read_ranges(self._call(lambda client: _ask_transaction(client, request, limit_s), limit_s))
 
     def prove_quorum(self) -> None:
         """Connect, and see that it answers what only a member in touch with the leader can. Raises `DcsFault`."""
@@ -173,9 +175,10 @@ class Channel:
                 self._client.close()
                 self._client = None
 
-    def _call(self, question: Callable[[Any], Any]) -> Any:
+    def _call(self, question: Callable[[Any], Any], limit_s: float | None = None) -> Any:
+        """One read; begun again, while there is time, where an election came in between."""
         grpc, exceptions = load_library()
-        deadline = time.monotonic() + self._timeout_s
+        deadline = time.monotonic() + (self._timeout_s if limit_s is None else limit_s)
         renewed = False
         while True:
             try:
@@ -187,6 +190,9 @@ class Channel:
                 if self._login and not renewed and fate(code, details) is Fate.NO_LOGIN:
                     renewed = True
                     self._renew_login(login, deadline, "read")
+                    continue
+                if may_be_read_again(details) and time.monotonic() + _ELECTION_PAUSE_S < deadline:
+                    time.sleep(_ELECTION_PAUSE_S)
                     continue
                 raise DcsFault(self._explain(error, self._timeout_s)) from None
             except UnicodeError:

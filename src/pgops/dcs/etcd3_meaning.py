@@ -82,6 +82,14 @@ _NOT_SENT = (
 _STALE_LOGIN = ("invalid auth token", "revision of auth store is old", "auth: revision in header is old")
 
 
+_AGAIN = "etcdserver: leader changed"
+
+
+def may_be_read_again(details: str) -> bool:
+    """Whether a read failed only for an election that is over: etcd asks for it once more. Source: etcd, v3_server.go."""
+    return _AGAIN in details
+
+
 def fate(code: str, details: str) -> Fate:
     """What became of the request, by the name of gRPC's status code and its details."""
     if any(words in details for words in _STALE_LOGIN):

@@ -77,6 +77,10 @@ class ServiceManager(Protocol):
         """A command that starts nothing and ends with 0 when the files on disk let the unit start, with another when not."""
         ...
 
+    def pid_argv(self, unit: str) -> tuple[str, ...]:
+        """A command that prints the id of the unit's main process, 0 where it has none."""
+        ...
+
     def refused(self, result: CommandResult) -> bool:
         """Whether a start ended as one that a hold refuses does."""
         ...

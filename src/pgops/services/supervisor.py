@@ -70,6 +70,10 @@ class SupervisorServices:
         """See `pgops.services.ServiceManager`."""
         return ("test", "!", "-e", self._hold_path(unit))
 
+    def pid_argv(self, unit: str) -> tuple[str, ...]:
+        """See `pgops.services.ServiceManager`."""
+        return (self._control, "-c", self._file, "pid", _checked(unit))
+
     def refused(self, result: CommandResult) -> bool:
         """See `pgops.services.ServiceManager`. Any program that ends at once looks like this to supervisor.
 

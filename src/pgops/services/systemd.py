@@ -84,6 +84,10 @@ class SystemdServices:
         """See `pgops.services.ServiceManager`."""
         return ("systemd-analyze", "condition", f"--unit={_full_name(unit)}")
 
+    def pid_argv(self, unit: str) -> tuple[str, ...]:
+        """See `pgops.services.ServiceManager`."""
+        return ("systemctl", "show", "--property=MainPID", "--value", "--", _full_name(unit))
+
     def refused(self, result: CommandResult) -> bool:
         """See `pgops.services.ServiceManager`. Source: systemd, src/shared/bus-wait-for-jobs.c."""
         return result.exit_code == 1 and "Assertion failed on job for" in result.stderr

@@ -139,7 +139,7 @@ def test_keeping_a_lease_leaves_nothing_behind(cluster: EtcdCluster) -> None:
     started = time.monotonic()
     assert {dcs.keep_lease(lease) for _ in range(100)} == {30}
     assert threading.active_count() <= before
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     dcs.close()
 
 

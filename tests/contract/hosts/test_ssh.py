@@ -24,7 +24,7 @@ from pgops.hosts.ssh import SshHost
 TIMEOUTS = Timeouts(connect_s=1.0, answer_s=2.0, command_s=5.0)
 OPERATOR = "pgopsop"
 
-SLACK_S = 2.0
+SLACK_S = 4.0
 """For a busy machine; two timeouts one after the other would take longer still."""
 
 
@@ -98,10 +98,13 @@ def test_a_dead_host_is_found_dead_once(sshd: Sshd) -> None:
     host = open_ssh(sshd, destination="127.31.9.250")
     with pytest.raises(HostFault, match="connection refused"):
         host.run(["true"])
-    started = time.monotonic()
-    with pytest.raises(HostFault, match="connection refused"):
-        host.run(["true"])
-    assert time.monotonic() - started < 0.01
+    quickest_s = 1.0
+    for _ in range(5):
+        started = time.monotonic()
+        with pytest.raises(HostFault, match="connection refused"):
+            host.run(["true"])
+        quickest_s = min(quickest_s, time.monotonic() - started)
+    assert quickest_s < 0.01
     with pytest.raises(HostFault, match="its name is not known"):
         open_ssh(sshd, destination="nohost.invalid").run(["true"])
 

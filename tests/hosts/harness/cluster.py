@@ -24,6 +24,10 @@ _CALM = """
 SELECT (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND replay_lsn >= pg_current_wal_flush_lsn()),
        (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready')
 """
+_TIMELINE = """
+SELECT CASE WHEN pg_is_in_recovery() THEN (SELECT received_tli FROM pg_stat_wal_receiver)
+            ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END
+"""
 _WRITE = "SELECT pg_logical_emit_message(true, 'pgops-tests', 'a client writes')"
 _UNITS = ("etcd", "patroni", "haproxy")
 
@@ -131,7 +135,9 @@ class PatroniCluster:
                 # A rewound replica is consistent at the primary's insert position, which may lie behind its last record:
                 # with no client writing, the next record could be minutes away.
                 leader.run(["psql", "-qXc", _WRITE], user="postgres")
-            ready = calm and all(self._serves(name) for name in self.hosts.names)
+            # A member that went its own way streams for a moment, ahead of the leader, before it is rewound.
+            together = calm and len({self._timeline(name) for name in self.hosts.names}) == 1
+            ready = together and all(self._serves(name) for name in self.hosts.names)
             return primaries[0] if ready else None
 
         return self._wait(find, timeout_s, "the cluster did not become well")
@@ -163,6 +169,10 @@ class PatroniCluster:
             if machine.is_on:
                 parts.append(f"--- {name}\n{_journal(machine)}")
         return "\n".join(parts)
+
+    def _timeline(self, name: str) -> str:
+        """The timeline that PostgreSQL on this host writes or receives; empty when it does not say."""
+        return self.hosts[name].run(["psql", "-AtXc", _TIMELINE], user="postgres").stdout.strip()
 
     def _serves(self, name: str) -> bool:
         """Whether Patroni and etcd on this host both say that they are ready."""

@@ -96,7 +96,7 @@ def test_a_second_signal_ends_it_at_once(desk: Desk) -> None:
     ended = running.go_on(signal.SIGTERM, signal.SIGINT)
 
     assert ended.code in (4, 130), ended.said
-    assert ended.took_s < 3
+    assert ended.took_s < 6
     run_id = desk.run_id()
     assert f"pgops runs continue {run_id}" in ended.err
     desk.done("runs", "continue", run_id)

@@ -59,7 +59,7 @@ def test_misbehaviour_is_a_fault_in_time(client: HttpClient, answer: raw.Answer,
         client.get(server.url)
     assert caught.value.kind == kind
     assert caught.value.no_response is (kind == "no_response")
-    assert time.monotonic() - started < ANSWER_S + 1.5
+    assert time.monotonic() - started < ANSWER_S + 4
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed(client: HttpClient) -> None:

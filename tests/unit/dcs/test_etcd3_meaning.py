@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgops.dcs.etcd3_meaning import Fate, explain, fate
+from pgops.dcs.etcd3_meaning import Fate, explain, fate, may_be_read_again
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,12 @@ from pgops.dcs.etcd3_meaning import Fate, explain, fate
 )
 def test_fate(code: str, details: str, expected: Fate) -> None:
     assert fate(code, details) is expected
+
+
+def test_only_an_election_that_is_over_asks_for_the_read_again() -> None:
+    assert may_be_read_again("etcdserver: leader changed")
+    assert not may_be_read_again("etcdserver: no leader")
+    assert not may_be_read_again("etcdserver: request timed out")
 
 
 def test_words() -> None:

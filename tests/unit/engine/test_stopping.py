@@ -37,9 +37,9 @@ def test_a_sleep_ends_with_the_signal() -> None:
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
         started = time.monotonic()
         wish.sleep(10)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 6
         wish.sleep(10)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 6
 
 
 def _case(strokes: int) -> Case:
