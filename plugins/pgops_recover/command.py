@@ -29,7 +29,8 @@ def split_brain(
     """Mend a split brain: keep what only the losers have, then clone them anew from the survivor.
 
     --dry-run tells who is on which branch, where they part, and what was committed on one side alone, table by table.
-    Nothing is destroyed: each loser's WAL is copied and its data directory is moved aside.
+    Nothing is destroyed: each loser's WAL is copied and its data directory is moved aside. A survivor that has not the
+    lock, or is on a lower timeline than a loser, is stopped for seconds and goes on above every timeline that was seen.
     """
     params = {"survivor": survivor or "", "without": ",".join(sorted(set(without)))}
     if choices.form == "text" and (choices.dry_run or survivor is None):

@@ -103,7 +103,9 @@ def compare(member: Branch, survivor: Branch) -> Parting | str:
         if member.end_bytes > survivor.end_bytes:
             return f"it is on timeline {member.timeline} as the survivor, but ahead of it: two branches with one number"
         return Parting(member.node, None, (), member.end_bytes, writes)
-    if member.end_bytes <= fork.bytes and not writes:  # one that takes writes may have some of its own any moment
+    # One that takes writes may have some of its own any moment, and a timeline that the survivor is not from leads astray.
+    descends = member.timeline in [piece.timeline for piece in survivor.path]
+    if member.end_bytes <= fork.bytes and descends and not writes:
         return Parting(member.node, fork, (), member.end_bytes, writes)
     return Parting(member.node, fork, pieces_after(member.path, fork), member.end_bytes, writes)
 

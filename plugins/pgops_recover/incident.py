@@ -12,7 +12,7 @@ from pgops.observe.lsn import format_lsn
 from pgops.observe.snapshot import Node, Snapshot
 from pgops.plan.step import Params, Pinned
 from pgops.readings import known, reason
-from pgops_recover.diagnosing import Parting, compare_all
+from pgops_recover.diagnosing import Branch, Parting, compare_all, find_branch
 
 PROCEDURE = "recover-split-brain"
 _DEFAULT_SEGMENT_BYTES = 16 * 1024 * 1024
@@ -39,7 +39,7 @@ class Loser:
 
     def program(self, name: str) -> str:
         """One of PostgreSQL's programs there."""
-        return f"{self.config.bin_dir.rstrip('/')}/{name}" if self.config.bin_dir else name
+        return program(self.config, name)
 
     @property
     def from_segment(self) -> str:
@@ -63,8 +63,31 @@ class Loser:
 
 
 @dataclass(frozen=True)
+class Lift:
+    """The survivor must go on above every timeline that was ever seen: it has not the lock, or is on a lower timeline.
+
+    `above` is the highest that is known, and `histories` (file name to text) take the numbers that other members used.
+    `holder` is who holds the lock.
+    """
+
+    config: HostConfig
+    data_dir: str
+    holder: str | None
+    timeline: int
+    above: int
+    histories: Mapping[str, str]
+
+    def program(self, name: str) -> str:
+        """One of PostgreSQL's programs on the survivor."""
+        return program(self.config, name)
+
+
+@dataclass(frozen=True)
 class Incident:
-    """A split brain as first seen. `unseen` (by name) are members of which it cannot be told whether they lose."""
+    """A split brain as first seen. `unseen` (by name) are members of which it cannot be told whether they lose.
+
+    `others` are members that have nothing which the survivor has not. `lift` None: the survivor leads, and stays as it is.
+    """
 
     cluster: str
     system_identifier: str | None
@@ -72,13 +95,16 @@ class Incident:
     losers: tuple[Loser, ...]
     unseen: Mapping[str, str]
     left_out: frozenset[str]
+    others: tuple[str, ...]
+    lift: Lift | None
+    stanza: str | None
 
 
 def find_incident(params: Params, pinned: Pinned, first: Snapshot) -> Incident:
     """What was seen first, from the survivor that the operator named."""
     survivor = str(params["survivor"])
     left_out = frozenset(name for name in str(params.get("without") or "").split(",") if name)
-    losers, unseen = [], {}
+    losers, others, unseen = [], [], {}
     for name, parting in compare_all(first, survivor).items():
         if name in left_out:
             continue
@@ -90,10 +116,41 @@ def find_incident(params: Params, pinned: Pinned, first: Snapshot) -> Incident:
                 unseen[name] = found
             else:
                 losers.append(found)
+        else:
+            others.append(name)
     node = first.node(survivor)
     sql = known(node.sql) if node else None
     identifier = sql.system_identifier if sql else None
-    return Incident(first.cluster.name, identifier, survivor, tuple(losers), unseen, left_out)
+    cluster, lift = first.cluster, _find_lift(first, survivor, losers)
+    return Incident(
+        cluster.name, identifier, survivor, tuple(losers), unseen, left_out, tuple(others), lift, cluster.stanza
+    )
+
+
+def _find_lift(first: Snapshot, survivor: str, losers: list[Loser]) -> Lift | None:
+    """What the survivor needs to go on, where it takes writes, and another one would lead the members astray."""
+    keys, node = known(first.keys), first.node(survivor)
+    config = next((host for host in first.cluster.hosts if host.name == survivor), None)
+    own = find_branch(node) if node else "it is gone"
+    if keys is None or node is None or config is None or isinstance(own, str) or not own.takes_writes or not losers:
+        return None
+    branches = [branch for other in first.nodes if isinstance(branch := find_branch(other), Branch)]
+    place = data_dir_of(node, config)
+    if place is None or (keys.leader == survivor and own.timeline >= max(branch.timeline for branch in branches)):
+        return None
+    histories: dict[int, str] = {}
+    for other in first.nodes:
+        facts = known(other.branch)
+        histories |= facts.histories if facts else {}
+    ended = [entry.timeline + 1 for entry in keys.history]
+    above = max([*ended, *histories, *(branch.timeline for branch in branches)])
+    foreign = {f"{timeline:08X}.history": text for timeline, text in histories.items() if timeline > own.timeline}
+    return Lift(config, place, keys.leader, own.timeline, above, dict(sorted(foreign.items())))
+
+
+def program(config: HostConfig, name: str) -> str:
+    """One of PostgreSQL's programs on a host."""
+    return f"{config.bin_dir.rstrip('/')}/{name}" if config.bin_dir else name
 
 
 def _loser(first: Snapshot, name: str, parting: Parting, run_id: str) -> Loser | str:

@@ -33,42 +33,41 @@ kill -KILL "$pid"
 """
 
 
-def hold_loser(loser: Loser, incident: Incident, pinned: Pinned) -> Step:
+def hold_member(name: str, incident: Incident, pinned: Pinned) -> Step:
+    """Nobody starts its Patroni until the hold is released."""
     why = f"split brain: {incident.survivor} survives (run {pinned.run_id})"
     text = hold_value(HoldRecord(f"{pinned.by}@{pinned.host}", why, pinned.moment))
-    return replace(hold({"node": loser.name}, text), id=f"hold-{loser.name}")
+    return replace(hold({"node": name}, text), id=f"hold-{name}")
 
 
-def silence(loser: Loser) -> Step:
+def silence(name: str) -> Step:
     """SIGKILL, whether it is frozen or well: every softer signal lets it act once more."""
-    params: Params = {"node": loser.name}
+    params: Params = {"node": name}
 
     def check(_first: Snapshot, now: Snapshot) -> Verdict:
         state = find_service(params, now)
         if isinstance(state, str):
-            return unread(f"the services of {loser.name} cannot be seen: {state}", "pgops health --check services")
+            return unread(f"the services of {name} cannot be seen: {state}", "pgops health --check services")
         if state.running and not state.held:
-            return blocked(f"{state.unit} on {loser.name} is not held", f"pgops node hold {loser.name}")
+            return blocked(f"{state.unit} on {name} is not held", f"pgops node hold {name}")
         if state.running:
-            return needed(
-                f"{state.unit} on {loser.name} runs (pid {state.pid}), and could demote and rewind at any moment"
-            )
-        return satisfied(f"no Patroni runs on {loser.name}")
+            return needed(f"{state.unit} on {name} runs (pid {state.pid}), and could demote and rewind at any moment")
+        return satisfied(f"no Patroni runs on {name}")
 
     def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
         # The host itself asks for the process: a manager that tries a start, which the hold refuses, gives it a new one.
         manager = manager_of(now.cluster)
         argv = ("sh", "-c", _SILENCE, "pgops-silence", *manager.pid_argv(unit_of(now.cluster, params)))
-        return (RunCommand(loser.name, argv, manager.hold_identity, Again.SAFE),)
+        return (RunCommand(name, argv, manager.hold_identity, Again.SAFE),)
 
     return Step(
-        id=f"silence-{loser.name}",
+        id=f"silence-{name}",
         why="a Patroni that wakes up demotes and rewinds within seconds, and what only this member has is gone",
         check=check,
         actions=actions,
         expect=lambda now: predict(params, now, running=False, pid=None, state="killed"),
         views=frozenset({View.SERVICES}),
-        hosts=frozenset({loser.name}),
+        hosts=frozenset({name}),
         risk=Risk.CHANGE,
         usually="a second",
     )

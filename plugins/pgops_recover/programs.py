@@ -32,9 +32,13 @@ def archive_of(keep: str, stanza: str | None, config: str | None) -> dict[str, A
     """How WAL that a copy misses is asked of the archive, as the program `account` wants it; None: there is no archive."""
     if stanza is None:
         return None
-    argv = ["pgbackrest", *([f"--config={config}"] if config else []), f"--stanza={stanza}", f"--pg1-path={keep}/data"]
-    argv += ["--no-archive-async", "--log-level-console=warn", "--log-level-file=off"]
-    return {"argv": argv, "into": f"{keep}/wal"}
+    return {"argv": backrest_argv(stanza, config, f"{keep}/data"), "into": f"{keep}/wal"}
+
+
+def backrest_argv(stanza: str, config: str | None, data_dir: str) -> list[str]:
+    """pgBackRest for a data directory on its host, before the name of its command."""
+    argv = ["pgbackrest", *([f"--config={config}"] if config else []), f"--stanza={stanza}", f"--pg1-path={data_dir}"]
+    return [*argv, "--no-archive-async", "--log-level-console=warn", "--log-level-file=off"]
 
 
 def argv_of(name: str, wish: Mapping[str, Any]) -> tuple[str, ...]:

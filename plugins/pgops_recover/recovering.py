@@ -2,45 +2,86 @@
 
 Nothing is destroyed: WAL is copied before a loser is stopped, its data directory is moved aside, and both stay until
 a person removes them. A stuck Patroni is never continued, since it would demote and rewind at once: it is held, then killed.
+A survivor that does not lead comes above all others first: `pgops_recover.lifting`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from pgops.observe.facts import WalReceiver
-from pgops.observe.snapshot import Node, Snapshot, View
-from pgops.plan.actions import Action, Again, RunCommand
+from pgops.observe.facts import SqlFacts, WalReceiver
+from pgops.observe.snapshot import DcsKeys, Node, Snapshot, View
 from pgops.plan.step import Params, Part, Pinned, Procedure, Risk, Step, Verdict, blocked, needed, satisfied, unread
 from pgops.readings import Known, known, reason
 from pgops.steps.holds import release
-from pgops.steps.services import REFUSED_CODES, find_service, manager_of, predict, unit_of
+from pgops.steps.services import find_service, predict, start_actions
 from pgops.steps.switching import acknowledgement, switch
-from pgops_recover.incident import PROCEDURE, Incident, Loser, find_copy, find_incident
-from pgops_recover.losing import account, hold_loser, keep_data, keep_wal, silence, stop
+from pgops_recover.incident import PROCEDURE, Incident, Lift, Loser, find_copy, find_incident
+from pgops_recover.lifting import drop_keys, lift_survivor, lock_gone, resume_in_keys, start_survivor, stop_survivor
+from pgops_recover.losing import account, hold_member, keep_data, keep_wal, silence, stop
 
 _DAY_S = 86400.0
+_TTL_S = 30.0
+"""Patroni's own default of `ttl`. Source: Patroni docs, dynamic_configuration.rst."""
 
 
 def _steps(params: Params, pinned: Pinned, first: Snapshot) -> tuple[Part, ...]:
     incident = find_incident(params, pinned, first)
+    keys = known(first.keys)
+    paused = bool(incident.losers and keys is not None and keys.paused)
+    if incident.lift is not None:
+        return (_evidence(incident), *_lifting_steps(incident, incident.lift, pinned, first, paused=paused))
     parts: list[Part] = [_evidence(incident)]
     for loser in incident.losers:
-        parts += [
-            hold_loser(loser, incident, pinned),
-            silence(loser),
-            keep_wal(loser, incident, pinned),
-            stop(loser),
-            keep_data(loser, incident, pinned),
-            account(loser, pinned),
-        ]
-    keys = known(first.keys)
-    if incident.losers and keys is not None and keys.paused:
+        parts += [*_mute(loser.name, incident, pinned), *_keep(loser, incident, pinned)]
+    if paused:
         silent = frozenset(loser.name for loser in incident.losers) | incident.left_out
         parts += [switch(on=False), acknowledgement(on=False, without=silent)]
     for loser in incident.losers:
-        parts += [replace(release({"node": loser.name}), id=f"release-{loser.name}"), _rejoin(loser, incident)]
+        parts += [_release(loser.name), _rejoin(loser, incident)]
     return tuple(parts)
+
+
+def _lifting_steps(
+    incident: Incident, lift: Lift, pinned: Pinned, first: Snapshot, *, paused: bool
+) -> tuple[Step, ...]:
+    """No Patroni acts until the survivor is above all others: the lock's holder is killed last, so that nobody takes over."""
+    keys, survivor = known(first.keys), incident.survivor
+    told = (keys.config or {}).get("ttl") if keys else None
+    ttl_s = float(told) if isinstance(told, int) else _TTL_S
+    names = [survivor, *incident.others, *(loser.name for loser in incident.losers)]
+    names.sort(key=lambda name: name == lift.holder)
+    steps = [step for name in names for step in _mute(name, incident, pinned)]
+    for loser in incident.losers:
+        steps += _keep(loser, incident, pinned)
+    steps += [lock_gone(lift, ttl_s), *([resume_in_keys()] if paused else [])]
+    steps += [stop_survivor(incident, lift), lift_survivor(incident, lift)]
+    steps += [drop_keys(incident), _release(survivor), start_survivor(incident)]
+    for name in incident.others:
+        steps += [_release(name), _start_again(name, incident)]
+    for loser in incident.losers:
+        steps += [_release(loser.name), _rejoin(loser, incident)]
+    # From then on who leads is what this changes; until then another leader would make it another incident.
+    turn = f"silence-{lift.holder}" if lift.holder else f"start-{survivor}"
+    at = [step.id for step in steps].index(turn)
+    return (*steps[:at], *(replace(step, moves=step.moves | {"leader"}) for step in steps[at:]))
+
+
+def _mute(name: str, incident: Incident, pinned: Pinned) -> list[Step]:
+    return [hold_member(name, incident, pinned), silence(name)]
+
+
+def _keep(loser: Loser, incident: Incident, pinned: Pinned) -> list[Step]:
+    return [
+        keep_wal(loser, incident, pinned),
+        stop(loser),
+        keep_data(loser, incident, pinned),
+        account(loser, pinned),
+    ]
+
+
+def _release(name: str) -> Step:
+    return replace(release({"node": name}), id=f"release-{name}")
 
 
 def _evidence(incident: Incident) -> Step:
@@ -55,27 +96,23 @@ def _evidence(incident: Incident) -> Step:
         if keys is None or sql is None:
             why = reason(now.keys) if keys is None else reason(node.sql)
             return unread(f"whether {survivor} leads cannot be read: {why}", "pgops health")
-        if keys.leader != survivor or sql.in_recovery:
-            return blocked(
-                f"{survivor} does not lead: {keys.leader or 'nobody'} holds the lock. Only its holder can survive as yet",
-                "name the member that holds the lock and takes writes as --survivor",
-            )
-        if incident.unseen:
-            told = "; ".join(f"{name}: {why}" for name, why in sorted(incident.unseen.items()))
-            return unread(
-                f"not every member can be seen, and an unreachable one is not a stopped one: {told}",
-                f"mend that, or leave it as it is with --without {','.join(sorted(incident.unseen))}",
-            )
+        obstacle = _obstacle(incident, now, keys, sql)
+        if obstacle is not None:
+            return obstacle
         if not incident.losers:
             return satisfied(f"{survivor} leads alone, and no member has anything that it has not")
         told = "; ".join(f"{loser.name} {loser.parting.describe()}" for loser in incident.losers)
+        lift = incident.lift
+        if lift is not None:
+            holds = f"{lift.holder or 'nobody'} holds the lock and timeline {lift.above} is known"
+            return satisfied(f"{survivor} takes writes on timeline {lift.timeline}, {holds}; {told}")
         return satisfied(f"{survivor} leads; {told}")
 
     return Step(
         id="evidence",
-        why="the survivor must hold the lock, and every member that could hold rows of its own must be seen",
+        why="the survivor must take writes, and every member that could hold rows of its own must be seen",
         check=check,
-        views=frozenset({View.DCS, View.SQL}),
+        views=frozenset({View.DCS, View.SQL, View.REST}),
         hosts=frozenset(),
     )
 
@@ -98,38 +135,84 @@ def _rejoin(loser: Loser, incident: Incident) -> Step:
         why = _not_streaming(now.node(loser.name), now.node(incident.survivor))
         return satisfied(f"{loser.name} streams from {incident.survivor}") if why is None else needed(why)
 
-    def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
-        # Also where it runs already: a service manager may try again by itself as soon as the hold is gone.
-        manager = manager_of(now.cluster)
-        argv = manager.start_argv(unit_of(now.cluster, params))
-        return (
-            RunCommand(
-                loser.name, argv, manager.hold_identity, Again.SAFE, timeout_s=120.0, accepts=(0, *REFUSED_CODES)
-            ),
-        )
-
-    def expect(now: Snapshot) -> Snapshot:
-        after = predict(params, now, running=True)
-        node, survivor = after.node(loser.name), after.node(incident.survivor)
-        sql, source = (known(each.sql) if each else None for each in (node, survivor))
-        if node is None or sql is None or source is None:
-            return after
-        receiver = WalReceiver("streaming", source.timeline, source.flush_bytes, None)
-        follows = replace(sql, in_recovery=True, timeline=source.timeline, receiver=Known(receiver))
-        return after.with_node(replace(node, sql=Known(follows)))
-
     return Step(
         id=f"rejoin-{loser.name}",
         why="without a data directory its Patroni makes a new one from the survivor; one member after the other",
         check=check,
-        actions=actions,
-        expect=expect,
+        actions=lambda _first, now: start_actions(now.cluster, params),
+        expect=lambda now: _following(loser.name, incident, predict(params, now, running=True)),
         views=frozenset({View.SERVICES, View.SQL, View.COPIES}),
         hosts=frozenset({loser.name}),
         risk=Risk.CHANGE,
         timeout_s=_DAY_S,
         usually="as long as a base backup takes",
     )
+
+
+def _obstacle(incident: Incident, now: Snapshot, keys: DcsKeys, sql: SqlFacts) -> Verdict | None:
+    """Why it must not survive as things are, if it must not."""
+    survivor, lift = incident.survivor, incident.lift
+    if sql.in_recovery or (keys.leader != survivor and lift is None):
+        how = "takes no writes" if sql.in_recovery else f"does not lead: {keys.leader or 'nobody'} holds the lock"
+        return blocked(f"{survivor} {how}", "name a member that takes writes as --survivor; see --dry-run without it")
+    if incident.unseen:
+        told = "; ".join(f"{name}: {why}" for name, why in sorted(incident.unseen.items()))
+        without = f"mend that, or leave it as it is with --without {','.join(sorted(incident.unseen))}"
+        return unread(
+            f"not every member can be seen, and an unreachable one is not a stopped one: {told}",
+            "mend that first; --without is for a survivor that leads" if lift else without,
+        )
+    holder = now.node(lift.holder) if lift and lift.holder else None
+    if holder is not None and holder.name != survivor and known(holder.rest) is None:
+        return blocked(
+            f"{holder.name} holds the lock, and its Patroni does not answer ({reason(holder.rest)}): who leads may change",
+            "wait until its lease ended (ttl), then look again",
+        )
+    if lift is not None and incident.left_out:
+        return blocked(
+            f"{survivor} is on timeline {lift.timeline} and {lift.holder or 'nobody'} holds the lock: a member that is "
+            f"left as it is ({', '.join(sorted(incident.left_out))}) could take the lock, or lead others astray",
+            "make it reachable, and leave --without out",
+        )
+    return None
+
+
+def _start_again(name: str, incident: Incident) -> Step:
+    """Its PostgreSQL ran on as a standby of the survivor; its Patroni looks after it again."""
+    params: Params = {"node": name}
+
+    def check(_first: Snapshot, now: Snapshot) -> Verdict:
+        state = find_service(params, now)
+        if isinstance(state, str):
+            return unread(f"the services of {name} cannot be seen: {state}", "pgops health --check services")
+        if not state.running:
+            return needed(f"Patroni of {name} does not run ({state.state})")
+        why = _not_streaming(now.node(name), now.node(incident.survivor))
+        return satisfied(f"{name} streams from {incident.survivor}") if why is None else needed(why)
+
+    return Step(
+        id=f"start-{name}",
+        why="a member that has nothing of its own goes on as it is",
+        check=check,
+        actions=lambda _first, now: start_actions(now.cluster, params),
+        expect=lambda now: _following(name, incident, predict(params, now, running=True)),
+        views=frozenset({View.SERVICES, View.SQL}),
+        hosts=frozenset({name}),
+        risk=Risk.CHANGE,
+        timeout_s=600.0,
+        usually="seconds",
+    )
+
+
+def _following(name: str, incident: Incident, after: Snapshot) -> Snapshot:
+    """The snapshot in which this member streams from the survivor."""
+    node, survivor = after.node(name), after.node(incident.survivor)
+    sql, source = (known(each.sql) if each else None for each in (node, survivor))
+    if node is None or sql is None or source is None:
+        return after
+    receiver = WalReceiver("streaming", source.timeline, source.flush_bytes, None)
+    follows = replace(sql, in_recovery=True, timeline=source.timeline, receiver=Known(receiver))
+    return after.with_node(replace(node, sql=Known(follows)))
 
 
 def _not_streaming(node: Node | None, survivor: Node | None) -> str | None:
@@ -160,6 +243,6 @@ RECOVER = Procedure(
     views=frozenset({View.DCS, View.REST, View.SQL, View.HOST, View.SERVICES, View.BRANCH, View.COPIES}),
     steps=_steps,
     # Members come and go in such an incident; who leads, and whose data it is, must not.
-    premises=("leader", "system_identifier"),
+    premises=("leader", "system_identifier", "key:config"),
 )
 """Mend a split brain in favour of the member that the operator named."""

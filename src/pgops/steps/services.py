@@ -84,6 +84,14 @@ def try_actions(cluster: ClusterConfig, params: Params) -> tuple[Action, ...]:
     )
 
 
+def start_actions(cluster: ClusterConfig, params: Params) -> tuple[Action, ...]:
+    """Start it. A start that is refused fails by what is seen afterwards, since the manager may start it by itself too."""
+    manager, node, unit = manager_of(cluster), node_of(params), unit_of(cluster, params)
+    accepts = (0, *REFUSED_CODES)
+    argv = manager.start_argv(unit)
+    return (RunCommand(node, argv, manager.hold_identity, Again.SAFE, timeout_s=120.0, accepts=accepts),)
+
+
 def predict(params: Params, now: Snapshot, **changes: object) -> Snapshot:
     """The snapshot with this service changed."""
     node = now.node(node_of(params))

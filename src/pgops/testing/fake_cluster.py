@@ -181,7 +181,9 @@ class FakeCluster:
         """What Patroni does by itself unless it is paused: start, demote and rewind, promote."""
         member = self.members[name]
         if leader is None:
-            if member.postgres == "running" and not member.own_branch:
+            if member.postgres != "running":  # as a standby, which may be promoted at the next turn
+                self.change(name, role="replica", own_branch=False, postgres="running")
+            elif not member.own_branch:
                 self._promote(name)
             return
         if name == leader:

@@ -10,15 +10,17 @@ from datetime import datetime, timezone
 import pytest
 
 from pgops.observe.facts import CopyFacts
-from pgops.observe.snapshot import View
+from pgops.observe.snapshot import Snapshot, View
 from pgops.readings import Known, known
 from pgops.testing.case import Case, operator_host
 from pgops.testing.contract import CHECKS, check_refused
 from pgops.testing.fake_cluster import FakeCluster
+from pgops.testing.fake_member import FakeMember
 from pgops.testing.fake_world import FakeWorld
 from pgops_recover.recovering import RECOVER
 
 PARAMS = {"survivor": "n2", "without": ""}
+SURVIVOR_BELOW = {"survivor": "n1", "without": ""}
 OWN_BYTES = 0x8000
 
 
@@ -60,21 +62,23 @@ def set_up(world: FakeWorld) -> None:
     """The programs of the hosts."""
 
     def silence(fake: FakeCluster, host: str, argv: tuple[str, ...]) -> int:
-        fake.change(host, patroni="dead")
+        fake.change(host, patroni="dead", holds_lock=False)
         fake.change_host(host, lambda item: replace(item, running=item.running - {"patroni"}))
         return 0
 
     def pg_ctl(fake: FakeCluster, host: str, argv: tuple[str, ...]) -> int:
         if fake.members[host].postgres != "running":
             return 1
-        assert copies(fake, host), "it was stopped before its WAL was copied"
+        assert copies(fake, host) or host == SURVIVOR_BELOW["survivor"], "it was stopped before its WAL was copied"
         fake.change(host, postgres="stopped")
         return 0
 
     def python(fake: FakeCluster, host: str, argv: tuple[str, ...]) -> int:
         wish = json.loads(argv[-1])
         there = copies(fake, host)
-        if wish.get("stage") == "wal":
+        if "above" in wish:
+            lift(fake, host, wish["above"])
+        elif wish.get("stage") == "wal":
             keep(fake, host, copy_of(wish, host, ("wal",)))
         elif wish.get("stage") == "data":
             if fake.members[host].postgres == "running":
@@ -89,6 +93,22 @@ def set_up(world: FakeWorld) -> None:
     world.commands.update({"sh": silence, "pg_ctl": pg_ctl, "python3": python})
 
 
+def lift(fake: FakeCluster, host: str, above: int) -> None:
+    """The survivor on a timeline above all, where every other one is stopped and kept."""
+    member = fake.members[host]
+    assert member.postgres == "stopped" and fake.dcs.peek(f"{fake.config.prefix}leader") is None
+    assert all(other.patroni == "dead" and copies(fake, other.name) for other in losers(fake, host))
+    if member.timeline <= above:
+        assert above == max(other.timeline for other in fake.members.values())
+        fake.ends[above] = fake.written[above]
+        fake.written[above + 1] = member.position_bytes
+        fake.change(host, timeline=above + 1)
+
+
+def losers(fake: FakeCluster, survivor: str) -> list[FakeMember]:
+    return [member for member in fake.members.values() if member.name != survivor]
+
+
 def copies(fake: FakeCluster, host: str) -> tuple[CopyFacts, ...]:
     node = fake.snapshot(frozenset({View.COPIES})).node(host)
     assert node is not None
@@ -97,6 +117,19 @@ def copies(fake: FakeCluster, host: str) -> tuple[CopyFacts, ...]:
 
 def keep(fake: FakeCluster, host: str, copy: CopyFacts) -> None:
     fake.facts[host] = {"copies": Known((copy,))}
+
+
+def let_leases_end(world: FakeWorld) -> None:
+    """As above; the lock of a Patroni that was killed is gone once somebody looks at the DCS alone, to wait for that."""
+    set_up(world)
+    observe = world.observe
+
+    def look(views: frozenset[View], hosts: frozenset[str] | None) -> Snapshot:
+        if views == {View.DCS} and all(member.patroni == "dead" for member in world.fake.members.values()):
+            world.fake.plant("leader", None)
+        return observe(views, hosts)
+
+    world.observe = look  # type: ignore[method-assign] # one world alone
 
 
 def copy_of(wish: dict[str, str], host: str, kinds: tuple[str, ...]) -> CopyFacts:
@@ -115,6 +148,23 @@ def test_recover(world: Callable[[], FakeCluster], check: Callable[[Case], None]
         check(Case(RECOVER, PARAMS, world, set_up))
 
 
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("world", [split_brain, paused_split_brain, dead_patroni], ids=lambda world: world.__name__)
+def test_recover_without_the_lock(world: Callable[[], FakeCluster], check: Callable[[Case], None]) -> None:
+    with operator_host():
+        check(Case(RECOVER, SURVIVOR_BELOW, world, let_leases_end))
+
+
+def test_the_survivor_without_the_lock_is_never_rewound() -> None:
+    with operator_host():
+        case = Case(RECOVER, SURVIVOR_BELOW, split_brain, let_leases_end)
+        world = case.world()
+        outcome = case.run(world)
+        assert outcome.code == 0, outcome
+        assert world.fake.destroyed == []
+        assert world.fake.members["n1"].holds_lock and world.fake.members["n1"].timeline > 4
+
+
 def test_nobody_is_rewound_on_the_way() -> None:
     with operator_host():
         case = Case(RECOVER, PARAMS, paused_split_brain, set_up)
@@ -126,5 +176,5 @@ def test_nobody_is_rewound_on_the_way() -> None:
 
 
 def test_what_must_not_be_done_is_refused() -> None:
-    assert "n1 does not lead" in check_refused(Case(RECOVER, {**PARAMS, "survivor": "n1"}, split_brain, set_up))
+    assert "n3 takes no writes" in check_refused(Case(RECOVER, {**PARAMS, "survivor": "n3"}, split_brain, set_up))
     assert "no member n9" in check_refused(Case(RECOVER, {**PARAMS, "survivor": "n9"}, split_brain, set_up))

@@ -163,6 +163,27 @@ def test_synchronous_commits(desk: Desk) -> None:
     _finish(desk, run)
 
 
+def test_the_survivor_has_not_the_lock(desk: Desk) -> None:
+    """Clients wrote to the former leader: it survives, above the timelines of those that had the lock meanwhile."""
+    sides = Sides.of(desk.lab.name)
+    survivor, _ = _break(desk, sides)
+    holder = desk.leader()
+    third = next(name for name in desk.cluster["hosts"] if name not in (survivor, holder))
+    desk.ask_patroni("PATCH", "/config", {"pause": True})
+    with writing(sides, survivor, "kept") as kept, writing(sides, holder, "lost") as lost:
+        wait_until(lambda: len(kept.acknowledged) > 50 and len(lost.acknowledged) > 50, 30)
+        refused = desk.pgops("recover", "split-brain", "--survivor", survivor, "--without", holder, "--yes")
+        assert refused.code == 3 and "could take the lock" in refused.said, refused.said
+        run = _recover(desk, survivor, (4, 9, 2, 1, 1, 1))
+    _check_survivor(sides, survivor, kept)
+    assert desk.leader() == survivor and not desk.etcd.is_paused()
+    assert sides.sql(survivor, "SELECT timeline_id > 3 FROM pg_control_checkpoint()") == [["t"]]
+    desk.done("salvage", run)
+    lost.check(_saved(desk, holder, run))
+    assert _saved(desk, third, run) <= lost.sent
+    _finish(desk, run)
+
+
 def test_three_members_on_three_branches(desk: Desk) -> None:
     sides = Sides.of(desk.lab.name)
     first, _ = _break(desk, sides)

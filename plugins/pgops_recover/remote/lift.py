@@ -1,0 +1,212 @@
+"""Brings a data directory that stopped cleanly to a new timeline, above all that were ever seen, and stops it again.
+
+Called with one JSON document: `data_dir`, `bin_dir` (null: the search path), `above` (the highest timeline that is known),
+`histories` (file name to text, of other members: PostgreSQL takes the first number that no history file has), `archive`
+(the words of pgBackRest, null: there is none). It may be called again: what is high enough is left alone. Of the archive
+only history files are read, since segments of this timeline's number may be another member's there.
+Sources: PostgreSQL, src/backend/access/transam/timeline.c (findNewestTimeLine, existsTimeLineHistory: the archive, then
+pg_wal) and xlog.c (StartupXLOG, the new timeline at the end of archive recovery); docs, pg_ctl (stop: fast is SIGINT).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any
+
+_START_S = 3600.0
+_STOP_S = 6 * 3600.0
+_ARCHIVE_S = 120.0
+_MARK = "pgops_lift"
+_HISTORY = re.compile(r"[0-9A-F]{8}\.history")
+_SETTINGS = {
+    "cluster_name": _MARK,
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "primary_conninfo": "",
+    "primary_slot_name": "",
+    "recovery_target_timeline": "current",
+    "recovery_target": "",
+    "recovery_target_time": "",
+    "recovery_target_xid": "",
+    "recovery_target_lsn": "",
+    "recovery_target_name": "",
+    "recovery_min_apply_delay": "0",
+    "recovery_end_command": "",
+    "archive_cleanup_command": "",
+    "synchronous_standby_names": "",
+    "log_destination": "stderr",
+    "logging_collector": "off",
+}
+
+
+class Fault(Exception):
+    """Why it cannot be done: a sentence."""
+
+
+def main(words: list[str]) -> int:
+    """Do it, and print the timeline as JSON. 74 and a sentence where it cannot be done."""
+    os.umask(0o077)
+    os.environ["LC_ALL"] = "C"
+    try:
+        wish = json.loads(words[0])
+        handle = os.open(wish["data_dir"], os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)  # one that was cut off may still be at work here
+            timeline = lift(wish)
+        finally:
+            os.close(handle)
+    except Fault as fault:
+        print(fault, file=sys.stderr)
+        return 74
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 74
+    print(json.dumps({"timeline": timeline}))
+    return 0
+
+
+def lift(wish: Mapping[str, Any]) -> int:
+    """The timeline it is on when all is done."""
+    data, above = wish["data_dir"], wish["above"]
+    _end_earlier(wish)
+    state, timeline = _control(wish)
+    if timeline > above and state == "shut down":
+        return timeline
+    if state != "shut down" and not os.path.exists(f"{data}/recovery.signal"):
+        raise Fault(f"{data} was not stopped cleanly ({state}): start it and stop it with pg_ctl -m fast first")
+    if os.path.exists(f"{data}/standby.signal"):
+        raise Fault(f"{data} is a standby's: it has a standby.signal")
+    lent = [name for name, text in wish["histories"].items() if _lend(f"{data}/pg_wal", name, text)]
+    _write(f"{data}/recovery.signal", "")
+    _run(wish, timeline)
+    for name in lent:
+        os.unlink(f"{data}/pg_wal/{name}")
+    state, timeline = _control(wish)
+    if state != "shut down" or timeline <= above:
+        raise Fault(f"{data} came to timeline {timeline} ({state}), and timeline {above} is known already")
+    return timeline
+
+
+def _run(wish: Mapping[str, Any], before: int) -> None:
+    """Start it where nobody can connect, wait for its new timeline, let that be archived, and stop it."""
+    data = wish["data_dir"]
+    with tempfile.TemporaryDirectory(prefix="pgops-") as place:  # a socket's path has at most 107 bytes
+        settings = {**_SETTINGS, "unix_socket_directories": place, "restore_command": _histories_alone(wish["archive"])}
+        argv = [_program(wish, "postgres"), "-D", data]
+        argv += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        with open(f"{place}/log", "w+b") as log:
+            server = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            try:
+                _await_timeline(wish, server, before, log)
+                _await_archive(data)
+            finally:
+                if server.poll() is None:
+                    server.send_signal(signal.SIGINT)
+                server.wait(_STOP_S)
+
+
+def _await_timeline(wish: Mapping[str, Any], server: subprocess.Popen[bytes], before: int, log: Any) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        state, timeline = _control(wish)
+        if state == "in production" and timeline > before:
+            return
+        if server.poll() is not None:
+            log.seek(0)
+            said = log.read().decode(errors="replace").splitlines()
+            told = [line.strip() for line in said if "FATAL" in line or "PANIC" in line] or said[-1:]
+            raise Fault(
+                f"{wish['data_dir']} does not start: {told[-1][:300] if told else 'PostgreSQL wrote no reason'}"
+            )
+        time.sleep(0.1)
+    raise Fault(f"{wish['data_dir']} came to no new timeline within {_START_S:.0f} s")
+
+
+def _await_archive(data: str) -> None:
+    """The new history file first of all: who reads the archive must not take another member's for the newest."""
+    status = f"{data}/pg_wal/archive_status"
+    deadline = time.monotonic() + _ARCHIVE_S
+    while time.monotonic() < deadline:
+        names = os.listdir(status) if os.path.isdir(status) else []
+        if not any(name.endswith(".history.ready") for name in names):
+            return
+        time.sleep(0.1)
+
+
+def _end_earlier(wish: Mapping[str, Any]) -> None:
+    """What one of us that was cut off started is stopped; anything else that runs there is not ours to stop."""
+    data = wish["data_dir"]
+    deadline = time.monotonic() + _STOP_S
+    while True:
+        argv = [_program(wish, "pg_ctl"), "-D", data, "status"]
+        code = subprocess.run(argv, capture_output=True, timeout=60, check=False).returncode
+        if code == 3:
+            return
+        with open(f"{data}/postmaster.opts", encoding="utf-8") as file:
+            ours = f"cluster_name={_MARK}" in file.read()
+        if code != 0 or not ours:
+            raise Fault(f"a PostgreSQL may still use {data}")
+        if time.monotonic() > deadline:
+            raise Fault(f"the PostgreSQL that an earlier try started in {data} does not stop")
+        argv = [_program(wish, "pg_ctl"), "-D", data, "-m", "fast", "-W", "stop"]
+        subprocess.run(argv, capture_output=True, timeout=60, check=False)
+        time.sleep(0.2)
+
+
+def _control(wish: Mapping[str, Any]) -> tuple[str, int]:
+    """State and timeline, as pg_controldata says."""
+    argv = [_program(wish, "pg_controldata"), "-D", wish["data_dir"]]
+    said = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    told = {name: value.strip() for name, _, value in (line.partition(":") for line in said.stdout.splitlines())}
+    try:
+        return told["Database cluster state"], int(told["Latest checkpoint's TimeLineID"])
+    except (KeyError, ValueError):
+        raise Fault(f"pg_controldata: {said.stderr.strip()[:300] or 'it says no state'}") from None
+
+
+def _lend(directory: str, name: str, text: str) -> bool:
+    """Put another member's history file there, so that its number is taken; False where one of that name is there."""
+    if not _HISTORY.fullmatch(name):
+        raise Fault(f"{name!r} is no history file")
+    if os.path.exists(f"{directory}/{name}"):
+        return False
+    _write(f"{directory}/{name}", text)
+    return True
+
+
+def _histories_alone(archive: list[str] | None) -> str:
+    """A restore_command, in which PostgreSQL fills %f and %p."""
+    if archive is None:
+        return "exit 1"
+    words = shlex.join(word.replace("%", "%%") for word in [*archive, "archive-get"])
+    return f'case %f in *.history) exec {words} %f "%p" ;; *) exit 1 ;; esac'
+
+
+def _program(wish: Mapping[str, Any], name: str) -> str:
+    return f"{wish['bin_dir'].rstrip('/')}/{name}" if wish["bin_dir"] else name
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    handle = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
