@@ -17,15 +17,14 @@ from pgops.config.model import HostConfig
 from pgops.observe.guard_facts import GuardFacts
 from pgops.observe.guards import PROGRAMS, digests_of, rewind_name, settings_path
 from pgops.observe.snapshot import Node, Snapshot, View
-from pgops.plan.actions import Action, CallRest, WriteFile
-from pgops.plan.step import Params, Part, Pinned, Procedure, Risk, Step, Verdict, blocked, needed, satisfied, unproven
+from pgops.plan.actions import Action, WriteFile
+from pgops.plan.step import Params, Part, Pinned, Procedure, Risk, Step, Verdict, blocked, needed, satisfied
 from pgops.plan.step import unread as unread_verdict
 from pgops.readings import Known, known, reason
+from pgops_recover.guard_switching import VIEWS, heard, switch
 from pgops_recover.programs import source_of
 
 _SINCE = (3, 0, 3)
-_VIEWS = frozenset({View.DCS, View.REST, View.GUARD})
-_ROUND_S = 25.0
 _SOURCES = {"pg_rewind": "guard", "keep.py": "keep"}
 _REMOVES = ("remove_data_directory_on_rewind_failure", "remove_data_directory_on_diverged_timelines")
 
@@ -72,22 +71,22 @@ def _install(params: Params, _pinned: Pinned, first: Snapshot) -> tuple[Part, ..
             for host in first.cluster.hosts
             if host.data_dir
         ),
-        _switch(wrapper),
-        _heard(wrapper),
+        switch(wrapper),
+        heard(wrapper),
     )
 
 
 def _remove(_params: Params, _pinned: Pinned, first: Snapshot) -> tuple[Part, ...]:
     hosts = [host for host in first.cluster.hosts if host.data_dir]
     gone = [step for host in hosts for step in (_forget_programs(host), _forget(host))]
-    return (_switch(None), _heard(None), *gone)
+    return (switch(None), heard(None), *gone)
 
 
 def _uninstall(_params: Params, _pinned: Pinned, before: Snapshot) -> tuple[Part, ...]:
     """As it was: nothing where there was nothing, else what was told then."""
     keys = known(before.keys)
     wrapper = rewind_name(keys.config if keys else None)
-    parts = [_switch(wrapper), _heard(wrapper)]
+    parts = [switch(wrapper), heard(wrapper)]
     for host in before.cluster.hosts:
         seen = _seen(before, host.name)
         if host.data_dir and seen is not None:
@@ -132,7 +131,7 @@ def _allowed(wrapper: str) -> Step:
         if name not in (None, wrapper):
             return blocked(
                 f"the dynamic configuration names {name} in pg_rewind's place",
-                "pgops guard remove, or install into the directory of that one with --dir",
+                "pgops guard remove where it is an earlier guard, else patronictl edit-config",
             )
         unfit = [verdict for node in now.nodes if (verdict := _fitness(node)) is not None]
         return unfit[0] if unfit else satisfied(f"all {len(now.nodes)} members take pg_rewind from the configuration")
@@ -141,7 +140,7 @@ def _allowed(wrapper: str) -> Step:
         id="allowed",
         why="a member whose own file names another program, or an old Patroni, would rewind past the guard",
         check=check,
-        views=_VIEWS,
+        views=VIEWS,
     )
 
 
@@ -296,89 +295,10 @@ def _predicted(now: Snapshot, name: str, settings: Mapping[str, Any] | None, pro
     return replace(now, nodes=tuple(nodes))
 
 
-def _switch(wrapper: str | None) -> Step:
-    """The dynamic configuration; members take it over without a restart."""
-
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        keys = known(now.keys)
-        if keys is None or keys.config is None:
-            told = reason(now.keys) if keys is None else "it has no dynamic configuration"
-            return unread_verdict(f"the DCS cannot be read: {told}", "pgops health")
-        name = rewind_name(keys.config)
-        if name == wrapper:
-            return satisfied(f"the configuration names {name or 'nothing'} in pg_rewind's place")
-        if not any(isinstance(node.rest, Known) for node in now.nodes):
-            return blocked("no member's Patroni answers, so nobody can be asked to change it", "pgops health")
-        return needed(f"the configuration names {name or 'nothing'} in pg_rewind's place")
-
-    def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
-        keys = known(now.keys)
-        section = (keys.config or {}).get("postgresql") if keys else None
-        names = section.get("bin_name") if isinstance(section, dict) else None
-        alone = wrapper is None and isinstance(names, dict) and set(names) == {"pg_rewind"}
-        # Patroni removes a key whose value is null. Source: Patroni docs, rest_api.rst, PATCH /config.
-        body = {"postgresql": {"bin_name": None if alone else {"pg_rewind": wrapper}}}
-        return (CallRest("PATCH", "/config", body),)
-
-    def expect(now: Snapshot) -> Snapshot:
-        keys = known(now.keys)
-        if keys is None:
-            return now
-        config = dict(keys.config or {})
-        section = dict(config.get("postgresql") or {})
-        names = {key: value for key, value in (section.get("bin_name") or {}).items() if key != "pg_rewind"}
-        if wrapper is not None:
-            names["pg_rewind"] = wrapper
-        section = {key: value for key, value in section.items() if key != "bin_name"}
-        changed = {**config, "postgresql": {**section, "bin_name": names} if names else section}
-        nodes = []
-        for node in now.nodes:
-            seen = known(node.guard)
-            nodes.append(node if seen is None else replace(node, guard=Known(replace(seen, heard=wrapper))))
-        return replace(now, keys=Known(replace(keys, config=changed)), nodes=tuple(nodes))
-
-    return Step(
-        id="switch" if wrapper else "switch-back",
-        why="Patroni calls what postgresql.bin_name.pg_rewind names",
-        check=check,
-        actions=actions,
-        expect=expect,
-        views=frozenset({View.DCS, View.REST}),
-        hosts=frozenset(),
-        risk=Risk.CHANGE,
-        timeout_s=10.0,
-        moves=frozenset({"key:config"}),
-        usually="under a second",
-    )
-
-
-def _heard(wrapper: str | None) -> Step:
-    """Every member's own copy of the dynamic configuration says so."""
-
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        deaf = [node for node in now.nodes if (seen := known(node.guard)) is None or seen.heard != wrapper]
-        waiting = [node.name for node in deaf if isinstance(node.rest, Known) and isinstance(node.guard, Known)]
-        if waiting:
-            return needed(f"{', '.join(waiting)} did not take it over yet")
-        if deaf:
-            told = "; ".join(f"{node.name}: {reason(node.rest) or reason(node.guard)}" for node in deaf)
-            return unproven(f"some members cannot say that they took it over: {told}", "pgops guard status")
-        return satisfied(f"all {len(now.nodes)} members took it over")
-
-    return Step(
-        id="heard" if wrapper else "heard-back",
-        why="the key alone does not show that a Patroni heeds it; its own copy beside the data does",
-        check=check,
-        views=frozenset({View.REST, View.GUARD}),
-        timeout_s=_ROUND_S,
-        usually="at most one loop of Patroni (loop_wait)",
-    )
-
-
 INSTALL = Procedure(
     name="guard-install",
     goal=lambda _params, cluster: f"put the guard before every automatic rewind of the cluster {cluster}",
-    views=_VIEWS,
+    views=VIEWS,
     steps=_install,
     way_back=_uninstall,
     premises=("key:config", "system_identifier"),
@@ -388,7 +308,7 @@ INSTALL = Procedure(
 REMOVE = Procedure(
     name="guard-remove",
     goal=lambda _params, cluster: f"let Patroni of the cluster {cluster} call pg_rewind itself again",
-    views=_VIEWS,
+    views=VIEWS,
     steps=_remove,
     premises=("key:config", "system_identifier"),
 )

@@ -12,7 +12,7 @@ from pgops.config.model import SshConfig
 from pgops.observe.guard_facts import GuardFacts
 from pgops.observe.guards import settings_path
 from pgops.plan.step import Params
-from pgops.readings import Known
+from pgops.readings import Known, Unknown
 from pgops.testing.case import Case, operator_host
 from pgops.testing.contract import CHECKS, check_refused
 from pgops.testing.fake_cluster import FakeCluster, fake_config
@@ -124,6 +124,24 @@ def _configured(section: dict[str, object]) -> Callable[[], FakeCluster]:
 )
 def test_what_would_make_it_useless_is_refused(world: Callable[[], FakeCluster], said: str) -> None:
     assert said in check_refused(Case(INSTALL, PARAMS, world))
+
+
+def test_what_others_put_there_is_not_taken_away() -> None:
+    said = check_refused(Case(REMOVE, {}, _configured({"bin_name": {"pg_rewind": "/opt/other"}})))
+    assert "/opt/other stands in pg_rewind's place, and no member knows it as pgops's guard" in said
+
+
+def test_whose_it_is_must_be_seen() -> None:
+    def world() -> FakeCluster:
+        fake = _configured({"bin_name": {"pg_rewind": "/opt/other"}})()
+        fake.facts["n3"] = {"guard": Unknown("ssh: no answer in time")}
+        return fake
+
+    with operator_host():
+        case = Case(REMOVE, {}, world)
+        plan = case.plan(case.world())
+    assert plan.blocked is not None and plan.blocked.verdict.unread
+    assert "whether /opt/other is pgops's guard cannot be told: n3: ssh: no answer" in plan.blocked.verdict.reason
 
 
 def test_directories_of_different_names_need_one_that_fits_all() -> None:
