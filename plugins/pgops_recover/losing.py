@@ -11,6 +11,7 @@ from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import Action, Again, RunCommand
 from pgops.plan.step import Params, Pinned, Risk, Step, Verdict, blocked, needed, satisfied, unread
 from pgops.readings import Known, known, reason
+from pgops.services import ServiceState
 from pgops.steps.holds import hold
 from pgops.steps.services import find_service, manager_of, predict, unit_of
 from pgops_recover.incident import PROCEDURE, Incident, Loser, find_copy
@@ -44,7 +45,7 @@ def silence(name: str) -> Step:
     """SIGKILL, whether it is frozen or well: every softer signal lets it act once more."""
     params: Params = {"node": name}
 
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
+    def check(first: Snapshot, now: Snapshot) -> Verdict:
         state = find_service(params, now)
         if isinstance(state, str):
             return unread(f"the services of {name} cannot be seen: {state}", "pgops health --check services")
@@ -52,6 +53,9 @@ def silence(name: str) -> Step:
             return blocked(f"{state.unit} on {name} is not held", f"pgops node hold {name}")
         if state.running:
             return needed(f"{state.unit} on {name} runs (pid {state.pid}), and could demote and rewind at any moment")
+        before = find_service(params, first)
+        if state.moving and not (isinstance(before, ServiceState) and before.running):  # else that was the kill's doing
+            return needed(f"{state.unit} on {name} may be started again any moment ({state.state})")
         return satisfied(f"no Patroni runs on {name}")
 
     def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
@@ -65,10 +69,11 @@ def silence(name: str) -> Step:
         why="a Patroni that wakes up demotes and rewinds within seconds, and what only this member has is gone",
         check=check,
         actions=actions,
-        expect=lambda now: predict(params, now, running=False, pid=None, state="killed"),
+        expect=lambda now: predict(params, now, running=False, moving=False, pid=None, state="killed"),
         views=frozenset({View.SERVICES}),
         hosts=frozenset({name}),
         risk=Risk.CHANGE,
+        may_settle=True,
         usually="a second",
     )
 

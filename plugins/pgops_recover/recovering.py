@@ -62,7 +62,7 @@ def _lifting_steps(
     for loser in incident.losers:
         steps += [_release(loser.name), _rejoin(loser, incident)]
     # From then on who leads is what this changes; until then another leader would make it another incident.
-    turn = f"silence-{lift.holder}" if lift.holder else f"start-{survivor}"
+    turn = f"silence-{lift.holder}" if lift.holder in names else f"start-{survivor}"
     at = [step.id for step in steps].index(turn)
     return (*steps[:at], *(replace(step, moves=step.moves | {"leader"}) for step in steps[at:]))
 

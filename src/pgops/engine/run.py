@@ -151,7 +151,8 @@ class Run:
         verdict = derived.verdict
         if verdict.standing is Standing.BLOCKED:
             return _Failure.of(step, verdict)
-        if begun is not None and verdict.passed:
+        if verdict.passed and (begun is not None or step.may_settle):
+            self._moved |= step.moves if planned.actions else frozenset()
             self._log.note("settled", step=step.id, reason=verdict.reason)
         else:
             chosen = self._compare(step, planned, derived.actions, begun)

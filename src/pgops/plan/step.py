@@ -123,6 +123,8 @@ class Step:
     `expect` predicts the snapshot after it, as far as later steps read it. `views` and `hosts` are all that is read for
     it (hosts None: every one). `moves` names premises that its own actions move. `timeout_s` bounds the wait for its
     check after its actions; `usually` and `interrupts` are told in the plan. Without actions a needed step waits.
+    `may_settle`: its goal may come about without us between plan and run (a process that dies, a manager that gives up);
+    then nothing is done, and that is no drift.
     """
 
     id: str
@@ -137,6 +139,7 @@ class Step:
     moves: frozenset[str] = frozenset()
     usually: str | None = None
     interrupts: str | None = None
+    may_settle: bool = False
 
 
 @dataclass(frozen=True)

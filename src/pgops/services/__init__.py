@@ -18,7 +18,8 @@ class ServiceState:
     `enabled` None: the manager has no such notion. `held` says that a start would be refused by a pgops hold, and
     `hold_text` what its file says (None: not held, or not ours to read). `pid` None: no main process. `refused`: a
     mark of the last start if it was refused as a hold does it, another one for each such start; None: it was not.
-    `hold_left`: something of a hold is there, though it may not hold any more.
+    `hold_left`: something of a hold is there, though it may not hold any more. `moving`: the manager starts or stops it, or
+    is about to try again, so that what is seen of it holds for a moment alone.
     """
 
     role: str
@@ -31,6 +32,7 @@ class ServiceState:
     hold_text: str | None = None
     refused: str | None = None
     hold_left: bool = False
+    moving: bool = False
 
 
 @dataclass(frozen=True)

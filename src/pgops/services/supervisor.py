@@ -154,4 +154,5 @@ def _state(role: str, unit: str, processes: Processes, held: frozenset[str]) -> 
         # A program that ends at once, as a held one does, is tried a few times (BACKOFF), and only then given up.
         refused=f"given up at {ended}" if state == "FATAL" else None,
         hold_left=there,
+        moving=state in ("STARTING", "STOPPING", "BACKOFF"),
     )

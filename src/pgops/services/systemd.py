@@ -166,6 +166,7 @@ def _state(role: str, unit: str, block: dict[str, str]) -> ServiceState:
         pid=int(pid) if pid.isdigit() and pid != "0" else None,
         held=drop_in,
         refused=_refused_mark(block),
+        moving=active in ("activating", "deactivating"),
     )
 
 

@@ -165,6 +165,19 @@ def test_the_survivor_without_the_lock_is_never_rewound() -> None:
         assert world.fake.members["n1"].holds_lock and world.fake.members["n1"].timeline > 4
 
 
+@pytest.mark.parametrize("params", [PARAMS, SURVIVOR_BELOW], ids=lambda params: str(params["survivor"]))
+def test_a_patroni_that_dies_by_itself_before_it_is_killed_is_no_drift(params: dict[str, str]) -> None:
+    with operator_host():
+        case = Case(RECOVER, params, split_brain, let_leases_end)
+        world = case.world()
+        plan = case.plan(world)
+        world.fake.change("n1", patroni="dead")
+        world.fake.change_host("n1", lambda host: replace(host, running=frozenset()))
+        outcome = case.run_plan(world, plan)
+        assert outcome.code == 0, outcome
+        assert not any("pgops-silence" in str(action) for action in world.fake.effects if action.host == "n1")  # type: ignore[union-attr] # RunCommand and WriteFile have one
+
+
 def test_nobody_is_rewound_on_the_way() -> None:
     with operator_host():
         case = Case(RECOVER, PARAMS, paused_split_brain, set_up)
@@ -177,4 +190,6 @@ def test_nobody_is_rewound_on_the_way() -> None:
 
 def test_what_must_not_be_done_is_refused() -> None:
     assert "n3 takes no writes" in check_refused(Case(RECOVER, {**PARAMS, "survivor": "n3"}, split_brain, set_up))
+    below = {"survivor": "n1", "without": "n2"}
+    assert "could take the lock" in check_refused(Case(RECOVER, below, split_brain, set_up))
     assert "no member n9" in check_refused(Case(RECOVER, {**PARAMS, "survivor": "n9"}, split_brain, set_up))
