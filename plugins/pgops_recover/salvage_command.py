@@ -17,6 +17,7 @@ def salvage(ctx: click.Context, choices: Choices, run: str, node: str | None, su
     """Read the rows that only the copies of RUN have, into a folder beside each: see pgops copies list.
 
     A working copy is opened as a standby without a source, on a private socket; the kept one stays as it is. The folder
-    `salvage` holds customers' data and is its owner's alone: REPORT.md, summary.json, and a CSV for each table.
+    `salvage` holds customers' data and is its owner's alone: REPORT.md, summary.json, a CSV for each table, and for each
+    database a script that inserts them on the survivor, for you to read first.
     """
     return act(ctx, "salvage", {"run": run, "node": node or "", "superuser": superuser}, choices)

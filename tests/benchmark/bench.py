@@ -1,8 +1,8 @@
 """How long commands take, side by side in one run: medians, ratios, and the targets beside them.
 
-Usage: .venv/bin/python tests/benchmark/bench.py [--rounds N] [--start-only]. It brings up a lab of its own and takes it
-down. The commands of one table take turns, so that whatever else the machine does meets all of them alike. Exit code 1: a
-target was missed.
+Usage: .venv/bin/python tests/benchmark/bench.py [--rounds N] [--start-only | --recovery N]. It brings up a lab of its own
+and takes it down. The commands of one table take turns, so that whatever else the machine does meets all of them alike.
+Exit code 1: a target was missed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmark.acting import measure_engine
 from benchmark.backing_up import measure_backup
+from benchmark.recovering import GUIDE, Recovered, measure_recovery
 
 PYTHON = sys.executable
 PGOPS = str(Path(PYTHON).parent / "pgops")
@@ -71,14 +72,15 @@ class Bench:
             ratio = medians[row.name] / base
             spread = f"{min(times[row.name]) * 1000:.0f} to {max(times[row.name]) * 1000:.0f}"
             line = f"  {row.name:28} {medians[row.name] * 1000:7.0f} ms  ({spread})  {ratio:5.2f} x"
-            print(line + (f"  {self._judge(row.name, ratio, row.limit)}" if row.limit else ""), flush=True)
+            print(line + (f"  {self.judge(row.name, ratio, row.limit)}" if row.limit else ""), flush=True)
         return medians
 
     def limit(self, name: str, seconds: float, limit_s: float) -> None:
         """Print a time that has a limit of its own."""
-        print(f"  {name:28} {seconds * 1000:7.0f} ms  {self._judge(name, seconds, limit_s, ' s')}", flush=True)
+        print(f"  {name:28} {seconds * 1000:7.0f} ms  {self.judge(name, seconds, limit_s, ' s')}", flush=True)
 
-    def _judge(self, name: str, value: float, limit: float, unit: str = " x") -> str:
+    def judge(self, name: str, value: float, limit: float, unit: str = " x") -> str:
+        """Whether the target was met, in words; what was missed is remembered."""
         if value > limit:
             self.missed.append(name)
         return f"target {limit:g}{unit}: {'MISSED' if value > limit else 'met'}"
@@ -183,6 +185,29 @@ def bench_backup(bench: Bench, status: Mapping[str, Any], patronictl: Path) -> N
     bench.limit("beside pgBackRest's own time", beside_s, BESIDE_LIMIT_S)
 
 
+def bench_recovery(bench: Bench, name: str, rounds: int) -> None:
+    """`recover split-brain` from its start to a cluster whose members all stream, beside a guide's own steps."""
+    found = measure_recovery(PGOPS, lab_status(name)["config"], name, rounds)
+    print(f"\na split brain (median of {rounds})")
+
+    def middle(way: str, value: Callable[[Recovered], float]) -> float:
+        return median(value(each) for each in found[way])
+
+    for way, each in found.items():
+        print(
+            f"  {way:28} {middle(way, lambda one: one.protected_s):6.1f} s until all stream, "
+            f"{middle(way, lambda one: one.silent_s):5.1f} s without a commit on the survivor, "
+            f"{sum(one.lost for one in each)} rows lost"
+        )
+    own = next(way for way in found if way != GUIDE)
+    ratio = middle(own, lambda one: one.protected_s) / middle(GUIDE, lambda one: one.protected_s)
+    print(f"  {own:28} {ratio:6.2f} x  {bench.judge(own, ratio, 1.0)}")
+    print(
+        f"  {'rows lost by pgops':28} {bench.judge('rows lost', sum(one.lost for one in found[own]), 0, ' rows')}",
+        flush=True,
+    )
+
+
 def _pid(status: Mapping[str, Any], program: str) -> int:
     return next(int(each["pid"]) for each in status["programs"] if each["name"] == program)
 
@@ -224,6 +249,17 @@ def lab(*arguments: str) -> str:
     return result.stdout
 
 
+@contextmanager
+def own_lab() -> Iterator[str]:
+    """The name of a lab that lives for that long."""
+    name = f"bench-{os.getpid()}"
+    try:
+        lab("up", name, "--patroni", "4.1")
+        yield name
+    finally:
+        lab("down", "--name", name)
+
+
 def lab_status(name: str) -> dict[str, Any]:
     """`pgops lab status` as it tells programs."""
     status: dict[str, Any] = json.loads(lab("status", "--name", name, "-f", "json"))
@@ -235,16 +271,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--start-only", action="store_true", help="bring up no lab")
+    parser.add_argument(
+        "--recovery", type=int, metavar="N", help="measure N recoveries of a split brain, and nothing else"
+    )
     options = parser.parse_args()
     bench = Bench(options.rounds)
-    bench_start(bench)
-    if not options.start_only:
-        name = f"bench-{os.getpid()}"
-        try:
-            lab("up", name, "--patroni", "4.1")
+    if options.recovery:
+        with own_lab() as name:
+            bench_recovery(bench, name, options.recovery)
+    else:
+        bench_start(bench)
+    if not (options.start_only or options.recovery):
+        with own_lab() as name:
             bench_lab(bench, name)
-        finally:
-            lab("down", "--name", name)
     print(f"\nmissed: {', '.join(bench.missed)}" if bench.missed else "\nall targets met")
     return 1 if bench.missed else 0
 

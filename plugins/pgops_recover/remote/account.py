@@ -45,7 +45,7 @@ _TUPLES = re.compile(rb" (?:ntuples: )?(\d+)")
 _MOMENT = re.compile(rb"(\d{4,}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) UTC")
 _GID = re.compile(rb"gid (.*): \d{4,}-\d\d-\d\d ")
 _SUBXACTS = re.compile(rb"; subxacts: ([\d ]+)")
-_RUNNING = re.compile(rb"nextXid (\d+)")
+_RUNNING = re.compile(rb"nextXid (\d+) latestCompletedXid \d+ oldestRunningXid (\d+)")
 _PLACE = re.compile(r" (?:at|after) ([0-9A-F]+/[0-9A-F]+)")
 _FILE = re.compile(rb"(?:base/(\d+)|(global)|pg_tblspc/(\d+)/[^/ ]+/(\d+))/(\d+)")
 _STATISTICS = {2619, 2840, 3429, 3430}
@@ -111,6 +111,7 @@ class _Reader:
         self._early_why: str | None = None
         self._lowest: int | None = None  # the oldest transaction that was committed behind the fork
         self._horizon: int | None = None  # of all from this one on there is every record
+        self._settled: int | None = None  # all before this one had ended at the fork
         self._first = self._last = ""
         self._committed = self._aborted = self._straddling = 0
         self._early: set[bytes] = set()
@@ -234,6 +235,8 @@ class _Reader:
             running = _RUNNING.search(desc)
             if running and self._horizon is None:
                 self._horizon = int(running[1])
+            if running and not self._behind:
+                self._settled = int(running[2])
         elif self._behind and rmgr == b"Storage" and desc.startswith(b"CREATE"):
             self._files["new_files"] += _files(desc)
         elif self._behind and rmgr == b"Sequence":
@@ -331,6 +334,7 @@ class _Reader:
                 "open": len(self._rows.keys() - waiting),
                 "prepared": undecided,
             },
+            "settled_xid": self._settled,
             "straddling": {"complete": why is None, "count": self._straddling, "why": why},
             "relations": [
                 dict(zip(_TOLD, (*_numbers(relation), *(self._counts[relation, kind] for kind in (b"I", b"U", b"D")))))  # noqa: B905 - 3.9

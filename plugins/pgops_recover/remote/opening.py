@@ -82,6 +82,10 @@ def answer(make: Callable[[], Any]) -> int:
     return 0
 
 
+_PLAIN = "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex -c row_security=off"
+"""Values in a form that every server reads, whatever a role or database is set to. Source: PostgreSQL, pg_dump.c."""
+
+
 class Server:
     """The opened copy, asked by psql over its private socket."""
 
@@ -96,6 +100,7 @@ class Server:
                 input=statement.encode(),
                 stdout=file,
                 stderr=subprocess.PIPE,
+                env={**os.environ, "PGOPTIONS": _PLAIN},
                 check=False,
             )
             if said.returncode != 0:

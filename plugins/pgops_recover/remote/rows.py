@@ -1,10 +1,10 @@
 """Reads the rows that only a kept copy has: a working copy of it is opened as a standby without a source, and asked.
 
 Called with one JSON document: `keep` (the directory of the copy), `bin_dir` (null: the search path), `superuser`, `timeline`
-(what it is opened on; null: that of its last checkpoint). Makes
-`KEEP/salvage`: `REPORT.md`, `summary.json`, and for each table a CSV of the row versions that transactions of
-`account/transactions.tsv` wrote and that are live at the end. Neither the kept data directory nor its tablespaces are
-touched: what is opened is a copy, by reflink where the file system can.
+(what it is opened on; null: that of its last checkpoint). Makes `KEEP/salvage`: `REPORT.md`, `summary.json`, for each table
+a CSV of the row versions that transactions of `account/transactions.tsv` wrote and that are live at the end, and for each
+database a script that brings them back. Neither the kept data directory nor its tablespaces are touched: what is opened is
+a copy, by reflink where the file system can.
 
 Sources: PostgreSQL docs, hot-standby (a standby takes no writes and archives nothing), functions-admin
 (pg_filenode_relation), ddl-system-columns (xmin, ctid); pg_controldata (the limits that a standby must have).
@@ -19,10 +19,11 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from pgops_recover.remote.applying import COLUMNS, write_script
 from pgops_recover.remote.opening import Fault, Server, answer, opened
 
 _FIRST_USER_OID = 16384
@@ -114,14 +115,24 @@ class _Folder:
                     self._tops.append(top)
                     self._times.append(f'"{at}"' if at else "NULL")
         self._updates: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
-        self._deletions: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+        self._deletions: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
         with open(f"{keep}/account/changes.tsv", encoding="utf-8") as file:
-            for line in file:
-                space, database, node, op, xid, block, offset, new_block, new_offset = line.rstrip("\n").split("\t")
-                if op == "U":
-                    self._updates[space, database, node].append((f"({new_block},{new_offset})", xid))
-                else:
-                    self._deletions[space, database, node].append(f"{block}\t{offset}\t{xid}\n")
+            self._read_changes(file)
+
+    def _read_changes(self, lines: Iterable[str]) -> None:
+        """New places of updated rows, and the places that deleted rows had before the fork."""
+        origins: dict[tuple[str, str, str], dict[str, str | None]] = defaultdict(dict)
+        for line in lines:
+            space, database, node, op, xid, *numbers = line.rstrip("\n").split("\t")
+            table, place = (space, database, node), f"({numbers[0]},{numbers[1]})"
+            first = origins[table].get(place, place)
+            origins[table][place] = None  # what comes to lie there now is younger than the fork
+            if op == "U":
+                new = f"({numbers[2]},{numbers[3]})"
+                self._updates[table].append((new, xid))
+                origins[table][new] = first
+            elif first is not None:
+                self._deletions[table].append((first, xid))
 
     def fill(self) -> dict[str, Any]:
         """Write everything but the summary, and give that."""
@@ -155,7 +166,7 @@ class _Folder:
         found = {(row["space"], row["node"]): row for row in self._server.rows(name, _NAMES.format(wanted=wanted))}
         folder = f"{self._folder}/{_file_name(name)}"
         os.mkdir(folder)
-        told = []
+        told, scripts = [], []
         for item in own:
             row = found[item["tablespace"], item["filenode"]]
             if row["table"] is None:
@@ -165,7 +176,23 @@ class _Folder:
                     )
                 continue
             if row["kind"] == "r" and row["schema"] not in ("pg_catalog", "information_schema", "pg_toast"):
-                told.append(self._read_table(name, folder, row, item))
+                table = self._read_table(name, folder, row, item)
+                deleted = (str(item["tablespace"]), str(item["database"]), str(item["filenode"])) in self._deletions
+                scripts.append(
+                    {
+                        "table": row["quoted"],
+                        "label": row["label"],
+                        "csv": table["file"],
+                        "columns": self._server.rows(name, COLUMNS.format(table=row["label"])),
+                        "filenode": item["filenode"],
+                        "deleted": f"{table['file'][: -len('.csv')]}.deleted" if deleted else None,
+                    }
+                )
+                told.append(table)
+        if scripts:
+            file = f"{_file_name(name)}.sql"
+            (server,) = self._server.rows(name, _ENCODING)
+            write_script(f"{self._folder}/{file}", file, server["encoding"], self._account.get("settled_xid"), scripts)
         return told
 
     def _read_table(
@@ -187,8 +214,8 @@ class _Folder:
         deletions = self._deletions.get(key, [])
         if deletions:
             with open(f"{folder}/{file}.deleted.tsv", "w", encoding="utf-8") as written:
-                written.write("block\toffset\txid\n")
-                written.writelines(deletions)
+                written.write("place\txid\n")
+                written.writelines(f"{place}\t{xid}\n" for place, xid in deletions)
         least, most = item["inserted"] - item["deleted"], item["inserted"] + item["updated"]
         if not least <= count <= most:
             self._unknown.append(
@@ -215,16 +242,25 @@ class _Folder:
         if self._account["transactions"]["prepared"]:
             self._unknown.append("prepared transactions are undecided there; their rows are not in this folder")
         if self._deletions:
+            how = (
+                "the .sql file of the database, run on the survivor, writes those rows beside them, as far as it has them"
+                if self._account.get("settled_xid") is not None
+                else "which rows on the survivor these are cannot be told, for want of WAL from before the fork"
+            )
             self._unknown.append(
-                "the keys of deleted rows: the .deleted.tsv files name their place (block, offset) alone"
+                f"the keys of deleted rows: the .deleted.tsv files name their places before the fork; {how}"
             )
         self._unknown.append("unlogged tables: their rows are in no WAL, and are erased when a copy opens")
 
 
 _DATABASES = "SELECT oid::bigint AS oid, datname AS name, datallowconn AS connects FROM pg_database"
+_ENCODING = """
+SELECT quote_literal(pg_encoding_to_char(encoding)) AS encoding FROM pg_database WHERE datname = current_database()
+"""
 _NAMES = """
 SELECT w.space, w.node, c.relname AS table, n.nspname AS schema, c.relkind AS kind,
-    quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS quoted
+    quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS quoted,
+    quote_literal(quote_ident(n.nspname) || '.' || quote_ident(c.relname)) AS label
 FROM (VALUES {wanted}) AS w (space, node)
 LEFT JOIN pg_class c ON c.oid = pg_filenode_relation(w.space::oid, w.node::oid)
 LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -258,6 +294,9 @@ def _report(summary: Mapping[str, Any]) -> str:
     lines += [
         "",
         "Rows saved are the versions that are live at its end; the other counts are of changes in its WAL.",
+        "",
+        "The .sql file of a database inserts those whose keys the survivor has not. Read it first: it says what it does, and",
+        "ends in ROLLBACK until you change that.",
         "",
     ]
     lines += ["## Not known, or not in this folder", "", *(f"- {text}" for text in summary["unknown"]), ""]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from pgops_lab import probes
 from pgops_lab.lab import Lab, Member, load
@@ -51,6 +52,21 @@ class Sides:
     def sql(self, name: str, statement: str) -> list[list[str]]:
         """The rows of a statement in the database of the application."""
         return probes.sql(self.lab, self.member(name), statement, database="app", timeout_s=60)
+
+    def run_file(self, name: str, path: Path) -> str:
+        """What psql says of this script, run in its folder in the database of the application; it must end well."""
+        argv = [f"{self.lab.pg_bin}/psql", "-XAt", "-h", self.member(name).address, "-U", "postgres", "-d", "app"]
+        ended = subprocess.run(
+            [*argv, "-f", path.name],
+            cwd=path.parent,
+            env={"PGPASSFILE": str(self.lab.pgpass), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
 
     def begin_across(self, name: str) -> subprocess.Popen[bytes]:
         """The transaction that is open across the fork, in a process of its own."""

@@ -25,6 +25,23 @@ def _roles(desk: Desk) -> tuple[str, str]:
     return desk.leader(), next(name for name in desk.cluster["hosts"] if name != desk.leader())
 
 
+def _apply(sides: Sides, survivor: str, folder: Path) -> None:
+    """The script inserts what the survivor has not, tells what it has otherwise, and does nothing until it says COMMIT."""
+    count = "SELECT count(*) FROM both_sides WHERE id LIKE 'lost%'"
+    said = sides.run_file(survivor, folder / "app.sql")
+    assert "public.both_sides|1\n" in said and "INSERT 0 5" in said and "INSERT 0 37" in said and "ROLLBACK" in said
+    assert "public.both_sides|1|1\n" in said, "of the one deleted row, one is here as it was"
+    with (folder / "app/public.both_sides.deleted.csv").open(newline="") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == ["old 2"]
+    assert sides.sql(survivor, count) == [["0"]]
+    script = folder / "app.sql"
+    script.write_text(script.read_text().replace("\nROLLBACK;\n", "\nCOMMIT;\n"))
+    sides.run_file(survivor, script)
+    assert "INSERT 0 0" in sides.run_file(survivor, script), "it is done once"
+    assert sides.sql(survivor, count) == [["5"]]
+    assert sides.sql(survivor, "SELECT note FROM both_sides WHERE id = 'old 1'") == [["before"]]
+
+
 def test_killed_at_every_effect_it_comes_to_the_same_end(desk: Desk) -> None:
     desk.await_healthy()
     sides, loser = Sides.of(desk.lab.name), desk.leader()
@@ -74,6 +91,7 @@ def test_killed_at_every_effect_it_comes_to_the_same_end(desk: Desk) -> None:
         assert len(list(csv.DictReader(file))) == 37
     assert (copy / "salvage/app/Odd Name.a table.csv").exists()
 
+    _apply(sides, survivor, copy / "salvage")
     wait_until(lambda: desk.lab.health("--deep")[0] == 0, 90)
     again = desk.done("recover", "split-brain", "--survivor", survivor)
     assert again.out.startswith("nothing to do"), again.said

@@ -103,7 +103,9 @@ def test_a_transaction_older_than_the_wal_makes_it_incomplete() -> None:
         0, b"RUNNING_XACTS nextXid 740 latestCompletedXid 738 oldestRunningXid 730", b"Standby    "
     )
     log.reader._behind = True
+    log.end(0, b"RUNNING_XACTS nextXid 750 latestCompletedXid 749 oldestRunningXid 750", b"Standby    ")
     told = log.end(730, COMMIT).tell()
+    assert told["settled_xid"] == 730, "what is told behind the fork is of one side alone"
     assert not told["complete"] and "began before the WAL that is left" in told["straddling"]["why"]
 
 

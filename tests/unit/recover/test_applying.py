@@ -1,0 +1,54 @@
+"""The script that brings saved rows back: what it says of keys, generated columns and names that would break a comment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pgops_recover.remote.applying import write_script
+
+
+def _column(name: str, *, key: bool = False, generated: bool = False) -> dict[str, object]:
+    return {"name": name, "key": key, "generated": generated}
+
+
+def _script(top: Path, table: str, *columns: dict[str, object], deleted: str | None = None) -> str:
+    told = {"table": table, "label": f"'{table}'", "csv": "app/public.t.csv", "columns": columns, "filenode": 16500}
+    write_script(str(top / "app.sql"), "app.sql", "'UTF8'", 740, [{**told, "deleted": deleted}])
+    return (top / "app.sql").read_text()
+
+
+def test_rows_with_a_key_are_inserted_once_and_conflicts_are_told(tmp_path: Path) -> None:
+    script = _script(tmp_path, "public.t", _column("id", key=True), _column("a"), _column("sum", generated=True))
+    assert "INSERT INTO public.t (id, a) OVERRIDING SYSTEM VALUE SELECT id, a FROM pgops_salvaged ON CONFLICT" in script
+    assert "JOIN ONLY public.t r ON r.id = s.id WHERE ROW(s.a)::text IS DISTINCT FROM ROW(r.a)::text;" in script
+    assert "\n-- UPDATE ONLY public.t r SET a = s.a FROM pgops_salvaged s WHERE r.id = s.id;\n" in script
+    assert script.endswith("\nROLLBACK;\n") and "sum" not in script.replace("pgops_salvaged", "")
+
+
+def test_a_table_that_is_all_key_has_no_conflicts(tmp_path: Path) -> None:
+    script = _script(tmp_path, "public.t", _column("a", key=True), _column("b", key=True))
+    assert "ON CONFLICT DO NOTHING" in script and "JOIN" not in script and "UPDATE" not in script
+
+
+def test_without_a_key_nothing_is_inserted_unasked(tmp_path: Path) -> None:
+    script = _script(tmp_path, "public.t", _column("a"))
+    assert "-- public.t has no primary key" in script
+    assert not [line for line in script.splitlines() if line.startswith("INSERT")]
+
+
+def test_a_name_that_ends_a_comment_stays_out_of_comments(tmp_path: Path) -> None:
+    hostile = 'public."t\nDROP TABLE x; --"'
+    for columns in ((_column("a"),), (_column("id", key=True), _column("a"))):
+        script = _script(tmp_path, hostile, *columns)
+        assert not [line for line in script.splitlines() if line.startswith("-- ") and 'public."t' in line]
+        assert "Its names cannot stand in a comment" in script
+
+
+def test_deleted_rows_are_written_out_and_stay(tmp_path: Path) -> None:
+    script = _script(tmp_path, "public.t", _column("id", key=True), deleted="app/public.t.deleted")
+    assert (
+        "\\copy pgops_deleted FROM 'app/public.t.deleted.tsv' WITH (FORMAT csv, DELIMITER E'\\t', HEADER)\n" in script
+    )
+    assert "age(r.xmin) > age('740'::xid)" in script and "pg_relation_filenode('public.t'::regclass) = 16500;" in script
+    assert "\\copy pgops_there TO 'app/public.t.deleted.csv'" in script and "DELETE" not in script
+    assert "pgops_deleted" not in _script(tmp_path, "public.t", _column("id", key=True))
