@@ -12,7 +12,7 @@ from typing import Any
 _HERE = Path(__file__).parent / "remote"
 
 
-_SHARED = re.compile(r"^from pgops_recover\.remote\.(\w+) import .*\n", re.MULTILINE)
+_SHARED = re.compile(r"^from pgops_recover\.remote\.(\w+) import (?:\([^)]*\)|.*)\n", re.MULTILINE)
 _FUTURE = "from __future__ import annotations\n"
 
 

@@ -25,11 +25,15 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, BinaryIO
 
-from pgops_recover.remote.segments import byte_position, fetch_missing, segment_name, written_segments
+from pgops_recover.remote.segments import (
+    BEFORE_SEGMENTS,
+    byte_position,
+    fetch_missing,
+    segment_name,
+    written_segments,
+)
 
 _FIRST_USER_OID = 16384
-_BEFORE_SEGMENTS = 8
-"""So many segments before the fork are read for the rows of transactions that were open there."""
 
 _RMGRS = ("Heap", "Heap2", "Transaction", "Standby", "Storage", "Sequence", "Database")
 _CHANGE = re.compile(rb"rmgr: Heap[^x]*x: +(\d+), [^d]*desc: ([A-Z_]+)(?:\+INIT)?([^#]*)#0: rel (\d+/\d+/\d+) ")
@@ -151,7 +155,7 @@ class _Reader:
     def _read_before(self, timeline: int, fork: int) -> None:
         """The rows of transactions that are open at the fork."""
         begin = fork
-        for back in range(_BEFORE_SEGMENTS + 1):
+        for back in range(BEFORE_SEGMENTS + 1):
             at = fork - fork % self._segment_bytes - back * self._segment_bytes
             if not self._has(timeline, at):
                 break

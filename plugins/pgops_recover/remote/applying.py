@@ -10,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 COLUMNS = """
-SELECT quote_ident(a.attname) AS name, a.attgenerated <> '' AS generated, coalesce(a.attnum = ANY (i.indkey), false) AS key
+SELECT quote_ident(a.attname) AS name, quote_literal(a.attname) AS literal, a.attgenerated <> '' AS generated,
+    coalesce(a.attnum = ANY (i.indkey), false) AS key,
+    a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false) AS numbered
 FROM pg_attribute a LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = {table}::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 """The columns of a table, whose quoted name goes in as a literal."""
@@ -20,8 +23,9 @@ _HEAD = """\
 -- Rows that were committed on a member that lost, and nowhere else. Read all of this before you run it.
 -- Run it in this folder, on the member that leads:  psql -X -d DATABASE -f {file}
 -- It inserts the rows whose keys the survivor has not, and tells for each table how many keys are on both sides with other
--- content: those stay as the survivor has them. Rows that were deleted there are written into a .deleted.csv in this folder,
--- as far as the survivor has them as they were; none is deleted here. Triggers fire, and foreign keys are checked.
+-- content: those stay as the survivor has them, unless you take one of the statements that stand there as comments.
+-- Rows that were deleted there are written into a .deleted.csv in this folder, as far as the survivor has them as they
+-- were; none is deleted here. Triggers fire, and foreign keys are checked.
 -- It ends in ROLLBACK, so that you see what it would do. Write COMMIT there once that is what you want.
 \\set ON_ERROR_STOP on
 SET client_encoding = {encoding};
@@ -52,19 +56,32 @@ that took its place since is younger, and a table that was rewritten since has a
 ddl-system-columns (ctid, xmin)."""
 
 _CONFLICTS = """\
-SELECT {label} AS "table", count(*) AS "keys on both sides, with other content"
-FROM pgops_salvaged s JOIN ONLY {table} r ON {same_key} WHERE ROW({ours})::text IS DISTINCT FROM ROW({theirs})::text;
+SELECT {label} AS "table", count(*) FILTER (WHERE s._pgops_change = 'insert') AS "keys given on both sides",
+    count(*) FILTER (WHERE s._pgops_change = 'update') AS "rows changed there"
+FROM pgops_salvaged s JOIN ONLY {table} r ON {same_key} WHERE {differ};
 """
 
 _INSERT = """\
 INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM pgops_salvaged ON CONFLICT DO NOTHING;
 """
 
-_UPDATE = """\
--- To see them, and to let the saved rows win:
--- SELECT * FROM pgops_salvaged s JOIN ONLY {table} r ON {same_key}
---     WHERE ROW({ours})::text IS DISTINCT FROM ROW({theirs})::text;
--- UPDATE ONLY {table} r SET {changes} FROM pgops_salvaged s WHERE {same_key};
+_SEE = """\
+-- To see what both sides have under one key:
+-- SELECT * FROM pgops_salvaged s JOIN ONLY {table} r ON {same_key} WHERE {differ};
+-- To let rows win that were changed there:
+-- UPDATE ONLY {table} r SET {changes} FROM pgops_salvaged s WHERE {same_key} AND s._pgops_change = 'update';
+"""
+
+_RENUMBER = """\
+-- To add rows whose number was given on both sides, under new numbers (what refers to them by the old one does not follow):
+-- INSERT INTO {table} ({values}) SELECT {ours} FROM pgops_salvaged s JOIN ONLY {table} r ON {same_key}
+--     WHERE s._pgops_change = 'insert' AND {differ};
+"""
+
+_NUMBERS = """\
+-- Once that is committed, let new numbers begin behind it (by itself, since a ROLLBACK does not undo it):
+-- SELECT setval(s, greatest(nextval(s), (SELECT max({name}) FROM {table})))
+--     FROM pg_get_serial_sequence({label}, {literal}) s;
 """
 
 _NO_KEY = """\
@@ -104,12 +121,22 @@ def _table_script(table: str, label: str, columns: Sequence[Mapping[str, Any]]) 
         "same_key": " AND ".join(f"r.{name} = s.{name}" for name in key),
         "ours": ", ".join(f"s.{name}" for name in values),
         "theirs": ", ".join(f"r.{name}" for name in values),
+        "values": ", ".join(values),
         "changes": ", ".join(f"{name} = s.{name}" for name in values),
     }
+    words["differ"] = "ROW({ours})::text IS DISTINCT FROM ROW({theirs})::text".format(**words)
     if not key:
         return _commented(_NO_KEY, {**words, "name": table})
-    conflicts = _CONFLICTS.format(**words) if values else ""
-    return conflicts + _INSERT.format(**words) + (_commented(_UPDATE, words) if values else "")
+    if not values:
+        return _INSERT.format(**words)
+    numbered = all(column["numbered"] for column in columns if column["key"])
+    before = _commented(_SEE + (_RENUMBER if numbered else ""), words)
+    after = [
+        _commented(_NUMBERS, {**words, "name": column["name"], "literal": column["literal"]})
+        for column in columns
+        if column["numbered"]
+    ]
+    return _CONFLICTS.format(**words) + before + _INSERT.format(**words) + "".join(after)
 
 
 def _commented(text: str, words: Mapping[str, str]) -> str:

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_SIDE_SEGMENTS = 2
+BEFORE_SEGMENTS = 8
+"""So many segments before the fork are read, for the transactions that were open there."""
 _FETCH_S = 600
 
 
@@ -57,7 +58,7 @@ def fetch_missing(wish: Mapping[str, Any]) -> None:
         timeline, begin = int(piece["timeline"]), byte_position(piece["from"])
         seen = there.get(timeline, set())
         end = byte_position(piece["to"]) if piece["to"] else max(seen, default=begin)
-        before = 0 if number else _SIDE_SEGMENTS * size
+        before = 0 if number else BEFORE_SEGMENTS * size
         for start in range(max(begin - begin % size - before, size), end, size):
             if start not in seen:
                 _fetch(archive["argv"], segment_name(timeline, start, size), archive["into"])

@@ -7,8 +7,8 @@ from pathlib import Path
 from pgops_recover.remote.applying import write_script
 
 
-def _column(name: str, *, key: bool = False, generated: bool = False) -> dict[str, object]:
-    return {"name": name, "key": key, "generated": generated}
+def _column(name: str, *, key: bool = False, generated: bool = False, numbered: bool = False) -> dict[str, object]:
+    return {"name": name, "literal": f"'{name}'", "key": key, "generated": generated, "numbered": numbered}
 
 
 def _script(top: Path, table: str, *columns: dict[str, object], deleted: str | None = None) -> str:
@@ -21,8 +21,18 @@ def test_rows_with_a_key_are_inserted_once_and_conflicts_are_told(tmp_path: Path
     script = _script(tmp_path, "public.t", _column("id", key=True), _column("a"), _column("sum", generated=True))
     assert "INSERT INTO public.t (id, a) OVERRIDING SYSTEM VALUE SELECT id, a FROM pgops_salvaged ON CONFLICT" in script
     assert "JOIN ONLY public.t r ON r.id = s.id WHERE ROW(s.a)::text IS DISTINCT FROM ROW(r.a)::text;" in script
-    assert "\n-- UPDATE ONLY public.t r SET a = s.a FROM pgops_salvaged s WHERE r.id = s.id;\n" in script
+    assert (
+        "\n-- UPDATE ONLY public.t r SET a = s.a FROM pgops_salvaged s WHERE r.id = s.id AND s._pgops_change" in script
+    )
+    assert "new numbers" not in script
     assert script.endswith("\nROLLBACK;\n") and "sum" not in script.replace("pgops_salvaged", "")
+
+
+def test_rows_under_a_number_that_was_given_twice_may_get_a_new_one(tmp_path: Path) -> None:
+    script = _script(tmp_path, "public.t", _column("id", key=True, numbered=True), _column("a"))
+    wanted = "-- INSERT INTO public.t (a) SELECT s.a FROM pgops_salvaged s JOIN ONLY public.t r ON r.id = s.id\n"
+    assert wanted in script and script.index(wanted) < script.index("\nINSERT INTO public.t")
+    assert "(SELECT max(id) FROM public.t)))\n--     FROM pg_get_serial_sequence('public.t', 'id') s;\n" in script
 
 
 def test_a_table_that_is_all_key_has_no_conflicts(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_what_is_missing_is_fetched_and_what_the_archive_has_not_stays_missing(t
     (tmp_path / "kept" / f"{segment_name(1, 4 * SIZE, SIZE)}.new").write_text("cut off before")
     fetch_missing(_wish(tmp_path))
     asked = (tmp_path / "asked").read_text().split()
-    assert asked == [segment_name(1, number * SIZE, SIZE) for number in (2, 3, 4, 5, 7)]
+    assert asked == [segment_name(1, number * SIZE, SIZE) for number in (1, 2, 3, 4, 5, 7)]
     found = sorted(start // SIZE for _, start in written_segments(str(tmp_path / "kept"), SIZE))
     assert found == [3, 4, 6, 7]
 
@@ -73,7 +73,7 @@ def test_each_piece_is_asked_on_its_own_timeline(tmp_path: Path) -> None:
     _write(tmp_path / "pg_wal", 3, 7)
     fetch_missing(_wish(tmp_path, pieces=pieces))
     asked = (tmp_path / "asked").read_text().split()
-    first = [segment_name(1, number * SIZE, SIZE) for number in (2, 3, 4, 5)]
+    first = [segment_name(1, number * SIZE, SIZE) for number in (1, 2, 3, 4, 5)]
     assert asked == [*first, *(segment_name(3, number * SIZE, SIZE) for number in (5, 6))]
 
 
