@@ -14,7 +14,7 @@ from pgops.config.model import HostConfig, SshConfig, Timeouts
 from pgops.hosts.factory import open_host
 from pgops.hosts.host import Host, HostFault, Identity
 
-TIMEOUTS = Timeouts(connect_s=1.0, answer_s=2.0, command_s=5.0)
+TIMEOUTS = Timeouts(connect_s=1.0, answer_s=2.0, command_s=15.0)
 
 HOSTILE = [
     "; touch /tmp/pgops-pwned",
@@ -125,7 +125,8 @@ def test_many_at_once(host: Host) -> None:
     answers: dict[int, str] = {}
 
     def work(number: int) -> None:
-        answers[number] = host.run(["sh", "-c", f"sleep 0.05; echo {number}"]).stdout
+        answer = host.run(["sh", "-c", f"sleep 0.05; echo {number}"])
+        answers[number] = answer.stdout if answer.ok else answer.fault
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(20)]
     for thread in threads:
