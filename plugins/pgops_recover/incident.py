@@ -76,6 +76,7 @@ class Lift:
     timeline: int
     above: int
     histories: Mapping[str, str]
+    stanza: str | None
 
     def program(self, name: str) -> str:
         """One of PostgreSQL's programs on the survivor."""
@@ -97,7 +98,6 @@ class Incident:
     left_out: frozenset[str]
     others: tuple[str, ...]
     lift: Lift | None
-    stanza: str | None
 
 
 def find_incident(params: Params, pinned: Pinned, first: Snapshot) -> Incident:
@@ -121,16 +121,14 @@ def find_incident(params: Params, pinned: Pinned, first: Snapshot) -> Incident:
     node = first.node(survivor)
     sql = known(node.sql) if node else None
     identifier = sql.system_identifier if sql else None
-    cluster, lift = first.cluster, _find_lift(first, survivor, losers)
-    return Incident(
-        cluster.name, identifier, survivor, tuple(losers), unseen, left_out, tuple(others), lift, cluster.stanza
-    )
+    lift = _find_lift(first, survivor, losers)
+    return Incident(first.cluster.name, identifier, survivor, tuple(losers), unseen, left_out, tuple(others), lift)
 
 
 def _find_lift(first: Snapshot, survivor: str, losers: list[Loser]) -> Lift | None:
     """What the survivor needs to go on, where it takes writes, and another one would lead the members astray."""
     keys, node = known(first.keys), first.node(survivor)
-    config = next((host for host in first.cluster.hosts if host.name == survivor), None)
+    config = _config_of(first, survivor)
     own = find_branch(node) if node else "it is gone"
     if keys is None or node is None or config is None or isinstance(own, str) or not own.takes_writes or not losers:
         return None
@@ -145,7 +143,7 @@ def _find_lift(first: Snapshot, survivor: str, losers: list[Loser]) -> Lift | No
     ended = [entry.timeline + 1 for entry in keys.history]
     above = max([*ended, *histories, *(branch.timeline for branch in branches)])
     foreign = {f"{timeline:08X}.history": text for timeline, text in histories.items() if timeline > own.timeline}
-    return Lift(config, place, keys.leader, own.timeline, above, dict(sorted(foreign.items())))
+    return Lift(config, place, keys.leader, own.timeline, above, dict(sorted(foreign.items())), first.cluster.stanza)
 
 
 def program(config: HostConfig, name: str) -> str:
@@ -153,9 +151,13 @@ def program(config: HostConfig, name: str) -> str:
     return f"{config.bin_dir.rstrip('/')}/{name}" if config.bin_dir else name
 
 
+def _config_of(first: Snapshot, name: str) -> HostConfig | None:
+    return next((host for host in first.cluster.hosts if host.name == name), None)
+
+
 def _loser(first: Snapshot, name: str, parting: Parting, run_id: str) -> Loser | str:
     node = first.node(name)
-    config = next((host for host in first.cluster.hosts if host.name == name), None)
+    config = _config_of(first, name)
     if node is None or config is None:
         return f"no host {name} is configured in pgops.yml"
     place = data_dir_of(node, config)

@@ -12,7 +12,8 @@ import json
 from dataclasses import replace
 
 from pgops.dcs import Compare, Delete, Put
-from pgops.observe.snapshot import DcsKeys, Snapshot, View
+from pgops.observe.facts import BranchFacts
+from pgops.observe.snapshot import DcsKeys, Node, Snapshot, View
 from pgops.plan.actions import Action, Again, ChangeKeys, RunCommand
 from pgops.plan.step import Params, Risk, Step, Verdict, blocked, needed, satisfied, unread
 from pgops.readings import Known, Unknown, known, reason
@@ -96,21 +97,19 @@ def stop_survivor(incident: Incident, lift: Lift) -> Step:
     name = incident.survivor
 
     def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        node = now.node(name)
-        branch = known(node.branch) if node else None
-        if node is None or branch is None:
-            return unread(
-                f"whether PostgreSQL of {name} runs cannot be seen: {reason(node.branch) if node else 'gone'}"
-            )
+        seen = _branch(now, name)
+        if isinstance(seen, str):
+            return unread(f"whether PostgreSQL of {name} runs cannot be seen: {seen}")
+        branch = seen[1]
         if not branch.serving or _is_above(now, name, lift):
             return satisfied(f"no PostgreSQL uses {lift.data_dir}" if not branch.serving else "it is above all already")
         return needed(f"PostgreSQL of {name} runs on timeline {lift.timeline}, and timeline {lift.above} is known")
 
     def expect(now: Snapshot) -> Snapshot:
-        node = now.node(name)
-        branch = known(node.branch) if node else None
-        if node is None or branch is None:
+        seen = _branch(now, name)
+        if isinstance(seen, str):
             return now
+        node, branch = seen
         stopped = replace(branch, serving=False, end_timeline=lift.timeline, end_bytes=0)
         return now.with_node(replace(node, branch=Known(stopped), sql=Unknown("it is stopped")))
 
@@ -132,7 +131,7 @@ def stop_survivor(incident: Incident, lift: Lift) -> Step:
 def lift_survivor(incident: Incident, lift: Lift) -> Step:
     """A new timeline, above all that were ever seen, which the archive knows before anybody follows."""
     name = incident.survivor
-    stanza, config = incident.stanza, lift.config.pgbackrest_config
+    stanza, config = lift.stanza, lift.config.pgbackrest_config
     wish = {
         "data_dir": lift.data_dir,
         "bin_dir": lift.config.bin_dir,
@@ -142,10 +141,10 @@ def lift_survivor(incident: Incident, lift: Lift) -> Step:
     }
 
     def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        node = now.node(name)
-        branch = known(node.branch) if node else None
-        if node is None or branch is None:
-            return unread(f"the branch of {name} cannot be seen: {reason(node.branch) if node else 'it is gone'}")
+        seen = _branch(now, name)
+        if isinstance(seen, str):
+            return unread(f"the branch of {name} cannot be seen: {seen}")
+        node, branch = seen
         if _is_above(now, name, lift):
             return satisfied(f"{name} is above timeline {lift.above}")
         if branch.serving and known(node.sql) is not None:
@@ -153,10 +152,10 @@ def lift_survivor(incident: Incident, lift: Lift) -> Step:
         return needed(f"{name} is on timeline {lift.timeline}, and timeline {lift.above} is known")
 
     def expect(now: Snapshot) -> Snapshot:
-        node = now.node(name)
-        branch = known(node.branch) if node else None
-        if node is None or branch is None:
+        seen = _branch(now, name)
+        if isinstance(seen, str):
             return now
+        node, branch = seen
         return now.with_node(replace(node, branch=Known(replace(branch, end_timeline=lift.above + 1))))
 
     return Step(
@@ -172,12 +171,22 @@ def lift_survivor(incident: Incident, lift: Lift) -> Step:
     )
 
 
+def _branch(now: Snapshot, name: str) -> tuple[Node, BranchFacts] | str:
+    """The survivor with its branch, or why that cannot be seen."""
+    node = now.node(name)
+    branch = known(node.branch) if node else None
+    if node is None or branch is None:
+        return reason(node.branch) if node else "it is gone"
+    return node, branch
+
+
 def _is_above(now: Snapshot, name: str, lift: Lift) -> bool:
     """Whether the survivor came to a timeline above all, as it says itself, or as its files do once it is stopped."""
-    node = now.node(name)
-    branch, sql = (known(node.branch), known(node.sql)) if node else (None, None)
-    if branch is None:
+    seen = _branch(now, name)
+    if isinstance(seen, str):
         return False
+    node, branch = seen
+    sql = known(node.sql)
     timeline = (sql.timeline if sql else None) if branch.serving else branch.end_timeline
     return timeline is not None and timeline > lift.above
 

@@ -127,13 +127,7 @@ def _rejoin(loser: Loser, incident: Incident) -> Step:
             return unread(f"the copies of {loser.name} cannot be seen: {copy}", "pgops health --check services")
         if copy is None or not copy.has("data") or not copy.accounted:
             return blocked(f"what {loser.name} has is not kept and counted yet")
-        state = find_service(params, now)
-        if isinstance(state, str):
-            return unread(f"the services of {loser.name} cannot be seen: {state}", "pgops health --check services")
-        if not state.running:
-            return needed(f"Patroni of {loser.name} does not run ({state.state})")
-        why = _not_streaming(now.node(loser.name), now.node(incident.survivor))
-        return satisfied(f"{loser.name} streams from {incident.survivor}") if why is None else needed(why)
+        return _judge_follower(loser.name, incident, now)
 
     return Step(
         id=f"rejoin-{loser.name}",
@@ -181,19 +175,10 @@ def _start_again(name: str, incident: Incident) -> Step:
     """Its PostgreSQL ran on as a standby of the survivor; its Patroni looks after it again."""
     params: Params = {"node": name}
 
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        state = find_service(params, now)
-        if isinstance(state, str):
-            return unread(f"the services of {name} cannot be seen: {state}", "pgops health --check services")
-        if not state.running:
-            return needed(f"Patroni of {name} does not run ({state.state})")
-        why = _not_streaming(now.node(name), now.node(incident.survivor))
-        return satisfied(f"{name} streams from {incident.survivor}") if why is None else needed(why)
-
     return Step(
         id=f"start-{name}",
         why="a member that has nothing of its own goes on as it is",
-        check=check,
+        check=lambda _first, now: _judge_follower(name, incident, now),
         actions=lambda _first, now: start_actions(now.cluster, params),
         expect=lambda now: _following(name, incident, predict(params, now, running=True)),
         views=frozenset({View.SERVICES, View.SQL}),
@@ -202,6 +187,17 @@ def _start_again(name: str, incident: Incident) -> Step:
         timeout_s=600.0,
         usually="seconds",
     )
+
+
+def _judge_follower(name: str, incident: Incident, now: Snapshot) -> Verdict:
+    """Whether its Patroni runs, and it streams from the survivor."""
+    state = find_service({"node": name}, now)
+    if isinstance(state, str):
+        return unread(f"the services of {name} cannot be seen: {state}", "pgops health --check services")
+    if not state.running:
+        return needed(f"Patroni of {name} does not run ({state.state})")
+    why = _not_streaming(now.node(name), now.node(incident.survivor))
+    return satisfied(f"{name} streams from {incident.survivor}") if why is None else needed(why)
 
 
 def _following(name: str, incident: Incident, after: Snapshot) -> Snapshot:

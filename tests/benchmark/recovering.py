@@ -20,14 +20,16 @@ from pathlib import Path
 
 import psycopg
 
+from pgops.errors import PgopsError
 from pgops.hosts.process import run
 from pgops_lab import probes, supervisor
 from pgops_lab.lab import Lab, Member
 from pgops_lab.lab import load as load_lab
+from pgops_lab.waiting import wait_for
 
-GUIDE, PGOPS = "the guide's steps", "pgops recover split-brain"
+GUIDE, OURS = "the guide's steps", "pgops recover split-brain"
 _LIMIT_S = 240.0
-PATIENCE_S = 120.0
+_PATIENCE_S = 120.0
 """After the last step, all members should stream within that; one that never does counts with all of it."""
 _ROWS = 200
 _SETUP = "CREATE TABLE IF NOT EXISTS bench_split (id text PRIMARY KEY); TRUNCATE bench_split"
@@ -88,7 +90,7 @@ def measure_recovery(pgops: str, config: str, name: str, rounds: int) -> dict[st
     lab = load_lab(name)
     ways: dict[str, Callable[[Lab, Member], None]] = {
         GUIDE: _as_the_guide,
-        PGOPS: lambda _lab, survivor: _call(
+        OURS: lambda _lab, survivor: _call(
             [pgops, "-c", config, "recover", "split-brain", "--survivor", survivor.name, "--yes", "-q"]
         ),
     }
@@ -100,9 +102,10 @@ def measure_recovery(pgops: str, config: str, name: str, rounds: int) -> dict[st
 
 
 def _measure(lab: Lab, pgops: str, config: str, word: str, recover: Callable[[Lab, Member], None]) -> Recovered:
-    _await(
+    wait_for(
         "healthy",
         lambda: run([pgops, "-c", config, "health", "--deep"], timeout_s=60, env=os.environ).exit_code == 0,
+        timeout_s=_LIMIT_S,
     )
     loser = probes.require_leader(lab)
     probes.sql(lab, loser, _SETUP, database="app")
@@ -116,9 +119,15 @@ def _measure(lab: Lab, pgops: str, config: str, word: str, recover: Callable[[La
         time.sleep(1)
         began = time.monotonic()
         recover(lab, survivor)
-        reached = _holds(
-            lambda: probes.streaming_from(lab, survivor) >= others and probes.leader(lab) == survivor, PATIENCE_S
-        )
+        reached = True
+        try:
+            wait_for(
+                "all stream",
+                lambda: probes.streaming_from(lab, survivor) >= others and probes.leader(lab) == survivor,
+                timeout_s=_PATIENCE_S,
+            )
+        except PgopsError:
+            reached = False
         ended = time.monotonic()
         time.sleep(1)
     there = {row[0] for row in probes.sql(lab, survivor, "SELECT id FROM bench_split", database="app")}
@@ -145,7 +154,7 @@ def _as_the_guide(lab: Lab, survivor: Member) -> None:
     body = {"key": base64.b64encode(first.encode()).decode(), "range_end": base64.b64encode(after.encode()).decode()}
     probes.etcd(lab.members[0], "v3/kv/deleterange", body)
     supervisor.start(lab, f"patroni-{survivor.name}", wait=True)
-    _await("the survivor leads", lambda: probes.leader(lab) == survivor)
+    wait_for("the survivor leads", lambda: probes.leader(lab) == survivor, timeout_s=_LIMIT_S)
     for member in lab.members:
         if member != survivor:
             supervisor.start(lab, f"patroni-{member.name}", wait=True)
@@ -170,21 +179,6 @@ def _connect(lab: Lab, member: Member) -> psycopg.Connection[tuple[object, ...]]
     return psycopg.connect(
         host=member.address, user="postgres", dbname="app", passfile=str(lab.pgpass), connect_timeout=2, autocommit=True
     )
-
-
-def _holds(holds: Callable[[], bool], limit_s: float) -> bool:
-    """Wait for it; False where it does not come about in time."""
-    deadline = time.monotonic() + limit_s
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
-
-
-def _await(what: str, holds: Callable[[], bool]) -> None:
-    if not _holds(holds, _LIMIT_S):
-        raise SystemExit(f"{what}: it did not come about within {_LIMIT_S:g} s")
 
 
 def _call(argv: list[str]) -> None:

@@ -23,56 +23,27 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-_START_S = 3600.0
+from pgops_recover.remote.opening import ALONE, Fault, answer
+
+_LIFT_S = 3600.0
 _STOP_S = 6 * 3600.0
 _ARCHIVE_S = 120.0
 _MARK = "pgops_lift"
 _HISTORY = re.compile(r"[0-9A-F]{8}\.history")
-_SETTINGS = {
-    "cluster_name": _MARK,
-    "listen_addresses": "",
-    "unix_socket_permissions": "0700",
-    "primary_conninfo": "",
-    "primary_slot_name": "",
-    "recovery_target_timeline": "current",
-    "recovery_target": "",
-    "recovery_target_time": "",
-    "recovery_target_xid": "",
-    "recovery_target_lsn": "",
-    "recovery_target_name": "",
-    "recovery_min_apply_delay": "0",
-    "recovery_end_command": "",
-    "archive_cleanup_command": "",
-    "synchronous_standby_names": "",
-    "log_destination": "stderr",
-    "logging_collector": "off",
-}
-
-
-class Fault(Exception):
-    """Why it cannot be done: a sentence."""
 
 
 def main(words: list[str]) -> int:
     """Do it, and print the timeline as JSON. 74 and a sentence where it cannot be done."""
-    os.umask(0o077)
-    os.environ["LC_ALL"] = "C"
+    return answer(lambda: {"timeline": _lift_alone(json.loads(words[0]))})
+
+
+def _lift_alone(wish: Mapping[str, Any]) -> int:
+    handle = os.open(wish["data_dir"], os.O_RDONLY | os.O_DIRECTORY)
     try:
-        wish = json.loads(words[0])
-        handle = os.open(wish["data_dir"], os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)  # one that was cut off may still be at work here
-            timeline = lift(wish)
-        finally:
-            os.close(handle)
-    except Fault as fault:
-        print(fault, file=sys.stderr)
-        return 74
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 74
-    print(json.dumps({"timeline": timeline}))
-    return 0
+        fcntl.flock(handle, fcntl.LOCK_EX)  # one that was cut off may still be at work here
+        return lift(wish)
+    finally:
+        os.close(handle)
 
 
 def lift(wish: Mapping[str, Any]) -> int:
@@ -101,7 +72,12 @@ def _run(wish: Mapping[str, Any], before: int) -> None:
     """Start it where nobody can connect, wait for its new timeline, let that be archived, and stop it."""
     data = wish["data_dir"]
     with tempfile.TemporaryDirectory(prefix="pgops-") as place:  # a socket's path has at most 107 bytes
-        settings = {**_SETTINGS, "unix_socket_directories": place, "restore_command": _histories_alone(wish["archive"])}
+        settings = {
+            **ALONE,
+            "cluster_name": _MARK,
+            "unix_socket_directories": place,
+            "restore_command": _histories_alone(wish["archive"]),
+        }
         argv = [_program(wish, "postgres"), "-D", data]
         argv += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with open(f"{place}/log", "w+b") as log:
@@ -116,7 +92,7 @@ def _run(wish: Mapping[str, Any], before: int) -> None:
 
 
 def _await_timeline(wish: Mapping[str, Any], server: subprocess.Popen[bytes], before: int, log: Any) -> None:
-    deadline = time.monotonic() + _START_S
+    deadline = time.monotonic() + _LIFT_S
     while time.monotonic() < deadline:
         state, timeline = _control(wish)
         if state == "in production" and timeline > before:
@@ -129,7 +105,7 @@ def _await_timeline(wish: Mapping[str, Any], server: subprocess.Popen[bytes], be
                 f"{wish['data_dir']} does not start: {told[-1][:300] if told else 'PostgreSQL wrote no reason'}"
             )
         time.sleep(0.1)
-    raise Fault(f"{wish['data_dir']} came to no new timeline within {_START_S:.0f} s")
+    raise Fault(f"{wish['data_dir']} came to no new timeline within {_LIFT_S:.0f} s")
 
 
 def _await_archive(data: str) -> None:

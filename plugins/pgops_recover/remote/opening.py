@@ -25,12 +25,9 @@ _LIMITS = {
     "max_prepared_transactions": "max_prepared_xacts",
     "max_locks_per_transaction": "max_locks_per_xact",
 }
-_SETTINGS = {
+ALONE = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "archive_mode": "off",
-    "archive_command": "",
-    "restore_command": "",
     "primary_conninfo": "",
     "primary_slot_name": "",
     "recovery_target_timeline": "current",
@@ -43,6 +40,15 @@ _SETTINGS = {
     "recovery_end_command": "",
     "archive_cleanup_command": "",
     "synchronous_standby_names": "",
+    "logging_collector": "off",
+    "log_destination": "stderr",
+}
+"""Nobody connects, nobody is followed or waited for, and recovery goes to the end of its own timeline."""
+_SETTINGS = {
+    **ALONE,
+    "archive_mode": "off",
+    "archive_command": "",
+    "restore_command": "",
     "shared_preload_libraries": "",
     "session_preload_libraries": "",
     "local_preload_libraries": "",
@@ -53,8 +59,6 @@ _SETTINGS = {
     "huge_pages": "off",
     "ssl": "off",
     "fsync": "off",
-    "logging_collector": "off",
-    "log_destination": "stderr",
     "external_pid_file": "",
 }
 """Nothing connects out, nothing is archived, nothing of an extension runs.

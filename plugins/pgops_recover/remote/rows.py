@@ -177,7 +177,7 @@ class _Folder:
                 continue
             if row["kind"] == "r" and row["schema"] not in ("pg_catalog", "information_schema", "pg_toast"):
                 table = self._read_table(name, folder, row, item)
-                deleted = (str(item["tablespace"]), str(item["database"]), str(item["filenode"])) in self._deletions
+                deleted = _key(item) in self._deletions
                 scripts.append(
                     {
                         "table": row["quoted"],
@@ -198,7 +198,7 @@ class _Folder:
     def _read_table(
         self, database: str, folder: str, row: Mapping[str, Any], item: Mapping[str, int]
     ) -> dict[str, Any]:
-        key = (str(item["tablespace"]), str(item["database"]), str(item["filenode"]))
+        key = _key(item)
         file = f"{_file_name(row['schema'])}.{_file_name(row['table'])}"
         updates = self._updates.get(key, [])
         statement = _ROWS.format(
@@ -272,6 +272,11 @@ FROM ONLY {table} r
 JOIN unnest('{{{xids}}}'::xid[], '{{{tops}}}'::xid[], '{{{times}}}'::timestamptz[]) AS t (xid, top, at) ON t.xid = r.xmin
 LEFT JOIN unnest('{{{tids}}}'::tid[], '{{{writers}}}'::xid[]) AS u (place, writer) ON u.place = r.ctid AND u.writer = r.xmin
 """
+
+
+def _key(item: Mapping[str, int]) -> tuple[str, str, str]:
+    """The file of a table, as changes.tsv names it."""
+    return str(item["tablespace"]), str(item["database"]), str(item["filenode"])
 
 
 def _file_name(name: str) -> str:

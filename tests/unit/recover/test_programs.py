@@ -28,8 +28,10 @@ def test_what_it_shares_stands_before_it(name: str) -> None:
     assert "def opened(" in source and source.endswith("sys.exit(main(sys.argv[1:]))\n") and wish == '{"keep": "/x"}'
 
 
-@pytest.mark.parametrize("name", ["account", "rows", "rebuild"])
+@pytest.mark.parametrize("name", ["account", "lift", "rows", "rebuild"])
 def test_it_defines_nothing_that_its_neighbour_defines(name: str) -> None:
     tree = ast.parse(source_of(name))
     defined = [node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    assigned = [node.targets[0] for node in tree.body if isinstance(node, ast.Assign)]
+    defined += [target.id for target in assigned if isinstance(target, ast.Name)]
     assert len(defined) == len(set(defined))
