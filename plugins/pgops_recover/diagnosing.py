@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pgops.observe.facts import BranchFacts
+from pgops.observe.branch_facts import NOT_PARTED, BranchFacts, SameTimeline, StoredWal
+from pgops.observe.branches import wal_end
+from pgops.observe.forks import Fork, find_fork, pieces_after
 from pgops.observe.lsn import format_lsn
 from pgops.observe.snapshot import Node, Snapshot
 from pgops.observe.timelines import Path, Piece, path_to
-from pgops.readings import known, reason
-from pgops_recover.forks import Fork, find_fork, pieces_after
+from pgops.readings import Known, Reading, Skipped, known, reason, within
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Branch:
 class Parting:
     """How a member stands to the survivor. `pieces` are what it has and the survivor has not; empty: nothing.
 
-    `end_bytes` is where its WAL ended when it was looked at.
+    `end_bytes` is where its WAL ended when it was looked at. `contested` is a timeline of which both wrote something of
+    their own behind the fork, None: there is none; `stored` is then what the archive has of it from the fork on.
     """
 
     node: str
@@ -43,6 +45,8 @@ class Parting:
     pieces: tuple[Piece, ...]
     end_bytes: int
     takes_writes: bool
+    contested: int | None = None
+    stored: Reading[tuple[StoredWal, ...]] = NOT_PARTED
 
     @property
     def diverged(self) -> bool:
@@ -55,7 +59,8 @@ class Parting:
             return "has nothing that the survivor has not" + (", but takes writes" if self.takes_writes else "")
         own_bytes = self.end_bytes - self.fork.bytes
         where = f"timeline {self.fork.timeline} at {format_lsn(self.fork.bytes)}"
-        return f"parts from it on {where} and has {own_bytes} bytes of WAL of its own" + (
+        twice = f" under the same number, {self.contested}" if self.contested is not None else ""
+        return f"parts from it on {where} and has {own_bytes} bytes of WAL of its own{twice}" + (
             ", and takes writes" if self.takes_writes else ""
         )
 
@@ -68,14 +73,9 @@ def find_branch(node: Node) -> Branch | str:
     if not facts.there:
         return "it has no data directory"
     sql = known(node.sql)
-    if sql is not None and sql.timeline is not None:
-        end_bytes = sql.receive_bytes or sql.replay_bytes if sql.in_recovery else sql.flush_bytes
-        end = None if end_bytes is None else (sql.timeline, end_bytes)
-        return _branch(node.name, facts, end, takes_writes=not sql.in_recovery)
-    if facts.serving:
+    if sql is None and facts.serving:
         return f"its PostgreSQL runs, but cannot be asked: {reason(node.sql)}"
-    end = None if None in (facts.end_timeline, facts.end_bytes) else (facts.end_timeline or 0, facts.end_bytes or 0)
-    return _branch(node.name, facts, end, takes_writes=False)
+    return _branch(node.name, facts, wal_end(node), takes_writes=sql is not None and not sql.in_recovery)
 
 
 def _branch(name: str, facts: BranchFacts, end: tuple[int, int] | None, *, takes_writes: bool) -> Branch | str:
@@ -90,24 +90,43 @@ def _branch(name: str, facts: BranchFacts, end: tuple[int, int] | None, *, takes
         return f"the history file of timeline {timeline}: {fault}"
 
 
-def compare(member: Branch, survivor: Branch) -> Parting | str:
-    """How a member stands to the survivor, or why that cannot be told."""
+def compare(member: Branch, survivor: Branch, shared: Reading[SameTimeline]) -> Parting | str:
+    """How a member stands to the survivor, or why that cannot be told.
+
+    `shared` is whether the last timeline that their histories share is one timeline indeed, by their WAL.
+    """
     writes = bool(member.takes_writes)
     try:
         fork = find_fork(member.path, survivor.path)
     except ValueError as fault:
         return str(fault)
+    seen = within(shared, lambda facts: facts.fork_bytes)
+    if fork is None and not isinstance(seen, Known):
+        return f"both are on timeline {member.timeline}, and whether it is one branch is not known: {reason(seen)}"
+    stored: Reading[tuple[StoredWal, ...]] = NOT_PARTED
+    if isinstance(shared, Known) and isinstance(seen, Known) and seen.value is not None:
+        fork, stored = Fork(shared.value.timeline, seen.value), shared.value.stored
     if fork is None:
-        if writes:
-            return f"both are on timeline {member.timeline} and take writes: which WAL is whose, no history file tells"
-        if member.end_bytes > survivor.end_bytes:
-            return f"it is on timeline {member.timeline} as the survivor, but ahead of it: two branches with one number"
-        return Parting(member.node, None, (), member.end_bytes, writes)
+        if member.end_bytes <= survivor.end_bytes and not writes:
+            return Parting(member.node, None, (), member.end_bytes, writes)
+        # What the survivor writes from now on is another branch's, with the same number.
+        fork = Fork(member.timeline, min(member.end_bytes, survivor.end_bytes))
+    pieces, theirs = pieces_after(member.path, fork), pieces_after(survivor.path, fork)
     # One that takes writes may have some of its own any moment, and a timeline that the survivor is not from leads astray.
     descends = member.timeline in [piece.timeline for piece in survivor.path]
     if member.end_bytes <= fork.bytes and descends and not writes:
         return Parting(member.node, fork, (), member.end_bytes, writes)
-    return Parting(member.node, fork, pieces_after(member.path, fork), member.end_bytes, writes)
+    both = {piece.timeline for piece in pieces} & {piece.timeline for piece in theirs}
+    return Parting(member.node, fork, pieces, member.end_bytes, writes, min(both, default=None), stored)
+
+
+def find_shared(now: Snapshot, one: str, other: str) -> Reading[SameTimeline]:
+    """What comparing the WAL of these two said."""
+    pairs = now.same_timeline
+    if not isinstance(pairs, Known):
+        return pairs
+    found = next((pair for pair in pairs.value if {pair.one, pair.other} == {one, other}), None)
+    return Skipped("neither takes writes, so their WAL was not compared") if found is None else Known(found)
 
 
 def compare_all(now: Snapshot, survivor: str) -> dict[str, Parting | str]:
@@ -124,5 +143,6 @@ def compare_all(now: Snapshot, survivor: str) -> dict[str, Parting | str]:
         if isinstance(own, str):
             found[other.name] = f"the branch of {survivor} cannot be told: {own}"
         else:
-            found[other.name] = branch if isinstance(branch, str) else compare(branch, own)
+            shared = find_shared(now, other.name, survivor)
+            found[other.name] = branch if isinstance(branch, str) else compare(branch, own, shared)
     return found

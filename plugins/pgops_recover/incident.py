@@ -6,23 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pgops.config.model import HostConfig
+from pgops.observe.archive import archive_places
+from pgops.observe.branch_facts import CopyFacts
 from pgops.observe.copies import copy_path
-from pgops.observe.facts import CopyFacts
 from pgops.observe.lsn import format_lsn
-from pgops.observe.snapshot import Node, Snapshot
+from pgops.observe.places import data_dir_of, segment_bytes_of
+from pgops.observe.snapshot import Snapshot
 from pgops.plan.step import Params, Pinned
 from pgops.readings import known, reason
 from pgops_recover.diagnosing import Branch, Parting, compare_all, find_branch
 
 PROCEDURE = "recover-split-brain"
-_DEFAULT_SEGMENT_BYTES = 16 * 1024 * 1024
 _SIDE_SEGMENTS = 2
 """So many segments before the fork are kept too: the tables of transactions that were open there are named in them."""
 
 
 @dataclass(frozen=True)
 class Loser:
-    """One member that goes: where its files are, and what only it has."""
+    """One member that goes: where its files are, and what only it has.
+
+    `archives` are the places that it archives into: (repository, archive id).
+    """
 
     name: str
     config: HostConfig
@@ -31,6 +35,7 @@ class Loser:
     segment_bytes: int
     run_id: str
     stanza: str | None = None
+    archives: tuple[tuple[int, str], ...] = ()
 
     @property
     def keep(self) -> str:
@@ -48,6 +53,17 @@ class Loser:
         number = max(at // self.segment_bytes - _SIDE_SEGMENTS, 0)
         per_log = 0x100000000 // self.segment_bytes
         return f"{number // per_log:08X}{number % per_log:08X}"
+
+    @property
+    def is_contested(self) -> bool:
+        """Whether there is an archive that may have its WAL in the place of the survivor's."""
+        return self.stanza is not None and self.parting.contested is not None
+
+    @property
+    def contested_from(self) -> str | None:
+        """Where its part of a timeline begins whose number the survivor uses as well, as an LSN; None: there is none."""
+        begins = [piece.begins_bytes for piece in self.parting.pieces if piece.timeline == self.parting.contested]
+        return format_lsn(begins[0]) if begins else None
 
     @property
     def pieces(self) -> list[dict[str, object]]:
@@ -133,8 +149,13 @@ def _find_lift(first: Snapshot, survivor: str, losers: list[Loser]) -> Lift | No
     if keys is None or node is None or config is None or isinstance(own, str) or not own.takes_writes or not losers:
         return None
     branches = [branch for other in first.nodes if isinstance(branch := find_branch(other), Branch)]
-    place = data_dir_of(node, config)
-    if place is None or (keys.leader == survivor and own.timeline >= max(branch.timeline for branch in branches)):
+    place = data_dir_of(first, node)
+    # A history file of the loser's under a number of the survivor's leads astray as a higher one does.
+    twice = any(
+        loser.parting.contested not in (None, loser.parting.fork and loser.parting.fork.timeline) for loser in losers
+    )
+    highest = own.timeline >= max(branch.timeline for branch in branches)
+    if place is None or (keys.leader == survivor and highest and not twice):
         return None
     histories: dict[int, str] = {}
     for other in first.nodes:
@@ -160,28 +181,15 @@ def _loser(first: Snapshot, name: str, parting: Parting, run_id: str) -> Loser |
     config = _config_of(first, name)
     if node is None or config is None:
         return f"no host {name} is configured in pgops.yml"
-    place = data_dir_of(node, config)
+    place = data_dir_of(first, node)
     if place is None:
         return f"its data directory is not known; set hosts.{name}.data_dir in pgops.yml"
-    return Loser(name, config, place, parting, segment_bytes(first), run_id, first.cluster.stanza)
+    return Loser(name, config, place, parting, segment_bytes_of(first), run_id, first.cluster.stanza, _archives(first))
 
 
-def data_dir_of(node: Node, config: HostConfig) -> str | None:
-    """The data directory: the configured one, else what the server itself says."""
-    sql = known(node.sql)
-    settings = known(sql.settings) if sql else None
-    told = settings["data_directory"].value if settings and "data_directory" in settings else None
-    place = config.data_dir or told
-    return place.rstrip("/") if place else None
-
-
-def segment_bytes(first: Snapshot) -> int:
-    """The size of a WAL file, from whoever tells it."""
-    for node in first.nodes:
-        told = known(node.sql) or known(node.control)
-        if told is not None:
-            return told.segment_bytes
-    return _DEFAULT_SEGMENT_BYTES
+def _archives(first: Snapshot) -> tuple[tuple[int, str], ...]:
+    facts = next((facts for node in first.nodes if (facts := known(node.stanza)) is not None), None)
+    return tuple(archive_places(facts)) if facts else ()
 
 
 def find_copy(loser: Loser, now: Snapshot) -> CopyFacts | str | None:

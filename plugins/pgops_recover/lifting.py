@@ -12,7 +12,7 @@ import json
 from dataclasses import replace
 
 from pgops.dcs import Compare, Delete, Put
-from pgops.observe.facts import BranchFacts
+from pgops.observe.branch_facts import BranchFacts
 from pgops.observe.snapshot import DcsKeys, Node, Snapshot, View
 from pgops.plan.actions import Action, Again, ChangeKeys, RunCommand
 from pgops.plan.step import Params, Risk, Step, Verdict, blocked, needed, satisfied, unread

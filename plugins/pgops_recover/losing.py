@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from pgops.observe.facts import CopyFacts
+from pgops.observe.branch_facts import CopyFacts
 from pgops.observe.records import HoldRecord, hold_value
 from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import Action, Again, RunCommand
@@ -15,7 +15,7 @@ from pgops.services import ServiceState
 from pgops.steps.holds import hold
 from pgops.steps.services import find_service, manager_of, predict, unit_of
 from pgops_recover.incident import PROCEDURE, Incident, Loser, find_copy
-from pgops_recover.programs import archive_of, argv_of
+from pgops_recover.programs import archive_of, argv_of, backrest_argv, repository_argv
 
 _LONG_S = 6 * 3600.0
 _SILENCE = r"""
@@ -155,6 +155,45 @@ def keep_data(loser: Loser, incident: Incident, pinned: Pinned) -> Step:
     )
 
 
+def quarantine(loser: Loser, incident: Incident, pinned: Pinned) -> Step:
+    """The archive is the survivor's again: one file of a name is all it has."""
+    stored = loser.parting.stored
+    wish = {
+        "keep": loser.keep,
+        "repository": repository_argv(loser.stanza or "", loser.config.pgbackrest_config),
+        "get": backrest_argv(loser.stanza or "", loser.config.pgbackrest_config, f"{loser.keep}/data"),
+        "places": loser.archives,
+        "stanza": loser.stanza,
+        "timeline": loser.parting.contested,
+        "from": loser.contested_from,
+        "segment_bytes": loser.segment_bytes,
+        "survivors": sorted({item.sha1 for item in known(stored) or () if incident.survivor in item.holders}),
+        "foreign": sorted(item.path for item in known(stored) or () if incident.survivor in item.strangers),
+    }
+
+    def judge(copy: CopyFacts | None) -> Verdict:
+        if copy is None or not copy.has("data"):
+            return blocked("its data directory is not kept yet")
+        if copy.quarantined:
+            return satisfied(f"what it pushed is out of the archive: {loser.keep}/archive.json")
+        if not loser.archives:
+            return unread(f"the archive cannot be read: {reason(stored)}", "pgops health --check backup")
+        return needed(
+            f"the archive may have its WAL of timeline {loser.parting.contested}, which the survivor has as well"
+        )
+
+    return _keeping(
+        loser,
+        "quarantine",
+        "an archive takes one file of a name: as long as the loser's is there, the survivor's is refused; it is kept first",
+        judge,
+        lambda _now: (RunCommand(loser.name, argv_of("quarantine", wish), again=Again.SAFE, timeout_s=_LONG_S),),
+        lambda copy: replace(copy or _foreseen(loser, pinned, ("wal", "data")), quarantined=True),
+        usually="seconds",
+        risk=Risk.DESTROY,
+    )
+
+
 def account(loser: Loser, pinned: Pinned) -> Step:
     """Read the kept WAL from end to end, and write down what only it holds."""
     wish = {
@@ -163,7 +202,7 @@ def account(loser: Loser, pinned: Pinned) -> Step:
         "segment_bytes": loser.segment_bytes,
         "pieces": loser.pieces,
         "into": f"{loser.keep}/account",
-        "archive": archive_of(loser.keep, loser.stanza, loser.config.pgbackrest_config),
+        "archive": archive_of(loser.keep, loser.stanza, loser.config.pgbackrest_config, loser.contested_from),
         "budget_s": None,
     }
 
@@ -193,6 +232,7 @@ def _keeping(
     actions: Callable[[Snapshot], tuple[Action, ...]],
     after: Callable[[CopyFacts | None], CopyFacts],
     usually: str,
+    risk: Risk = Risk.CHANGE,
 ) -> Step:
     """A step whose outcome stands in the manifest of the copy."""
 
@@ -218,7 +258,7 @@ def _keeping(
         expect=expect,
         views=frozenset({View.COPIES}),
         hosts=frozenset({loser.name}),
-        risk=Risk.CHANGE,
+        risk=risk,
         usually=usually,
     )
 

@@ -28,17 +28,25 @@ def source_of(name: str) -> str:
     return head + future + rest.replace(_FUTURE, "")
 
 
-def archive_of(keep: str, stanza: str | None, config: str | None) -> dict[str, Any] | None:
-    """How WAL that a copy misses is asked of the archive, as the program `account` wants it; None: there is no archive."""
+def archive_of(keep: str, stanza: str | None, config: str | None, until: str | None = None) -> dict[str, Any] | None:
+    """How WAL that a copy misses is asked of the archive, as the program `account` wants it; None: there is no archive.
+
+    `until` is the LSN from which on the archive may have another branch's WAL under the same number, None: nowhere.
+    """
     if stanza is None:
         return None
-    return {"argv": backrest_argv(stanza, config, f"{keep}/data"), "into": f"{keep}/wal"}
+    return {"argv": backrest_argv(stanza, config, f"{keep}/data"), "into": f"{keep}/wal", "until": until}
 
 
 def backrest_argv(stanza: str, config: str | None, data_dir: str) -> list[str]:
     """pgBackRest for a data directory on its host, before the name of its command."""
-    argv = ["pgbackrest", *([f"--config={config}"] if config else []), f"--stanza={stanza}", f"--pg1-path={data_dir}"]
-    return [*argv, "--no-archive-async", "--log-level-console=warn", "--log-level-file=off"]
+    return [*repository_argv(stanza, config), f"--pg1-path={data_dir}", "--no-archive-async"]
+
+
+def repository_argv(stanza: str, config: str | None) -> list[str]:
+    """pgBackRest for its repositories alone, before the name of a command."""
+    argv = ["pgbackrest", *([f"--config={config}"] if config else []), f"--stanza={stanza}"]
+    return [*argv, "--log-level-console=warn", "--log-level-file=off"]
 
 
 def argv_of(name: str, wish: Mapping[str, Any]) -> tuple[str, ...]:

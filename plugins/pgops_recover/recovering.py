@@ -18,7 +18,7 @@ from pgops.steps.services import find_service, predict, start_actions
 from pgops.steps.switching import acknowledgement, switch
 from pgops_recover.incident import PROCEDURE, Incident, Lift, Loser, find_copy, find_incident
 from pgops_recover.lifting import drop_keys, lift_survivor, lock_gone, resume_in_keys, start_survivor, stop_survivor
-from pgops_recover.losing import account, hold_member, keep_data, keep_wal, silence, stop
+from pgops_recover.losing import account, hold_member, keep_data, keep_wal, quarantine, silence, stop
 
 _DAY_S = 86400.0
 _TTL_S = 30.0
@@ -76,6 +76,7 @@ def _keep(loser: Loser, incident: Incident, pinned: Pinned) -> list[Step]:
         keep_wal(loser, incident, pinned),
         stop(loser),
         keep_data(loser, incident, pinned),
+        *([quarantine(loser, incident, pinned)] if loser.is_contested else []),
         account(loser, pinned),
     ]
 
@@ -236,7 +237,19 @@ def _goal(params: Params, cluster: str) -> str:
 RECOVER = Procedure(
     name=PROCEDURE,
     goal=_goal,
-    views=frozenset({View.DCS, View.REST, View.SQL, View.HOST, View.SERVICES, View.BRANCH, View.COPIES}),
+    views=frozenset(
+        {
+            View.DCS,
+            View.REST,
+            View.SQL,
+            View.HOST,
+            View.SERVICES,
+            View.BRANCH,
+            View.COPIES,
+            View.BACKUP,
+            View.SAME_TIMELINE,
+        }
+    ),
     steps=_steps,
     # Members come and go in such an incident; who leads, and whose data it is, must not.
     premises=("leader", "system_identifier", "key:config"),

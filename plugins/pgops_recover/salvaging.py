@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from pgops.observe.facts import CopyFacts
+from pgops.observe.branch_facts import CopyFacts
 from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import Action, Again, RunCommand
 from pgops.plan.step import Params, Part, Pinned, Procedure, Risk, Step, Verdict, blocked, needed, satisfied, unread

@@ -47,9 +47,11 @@ def segment_name(timeline: int, at: int, segment_bytes: int) -> str:
 def fetch_missing(wish: Mapping[str, Any]) -> None:
     """Get the segments of the pieces that no directory has out of the archive, as far as it has them.
 
-    `archive` of the wish has `argv`, the beginning of a command of pgBackRest, and `into`, the directory for them.
+    `archive` of the wish has `argv`, the beginning of a command of pgBackRest, `into`, the directory for them, and `until`
+    (null: there is none), from where on the files there may be another branch's.
     """
     archive, size = wish["archive"], int(wish["segment_bytes"])
+    limit = byte_position(archive["until"]) if archive.get("until") else None
     there: dict[int, set[int]] = {}
     for directory in wish["wal_dirs"]:
         for name, start in written_segments(directory, size):
@@ -60,7 +62,7 @@ def fetch_missing(wish: Mapping[str, Any]) -> None:
         end = byte_position(piece["to"]) if piece["to"] else max(seen, default=begin)
         before = 0 if number else BEFORE_SEGMENTS * size
         for start in range(max(begin - begin % size - before, size), end, size):
-            if start not in seen:
+            if start not in seen and (limit is None or start + size <= limit):
                 _fetch(archive["argv"], segment_name(timeline, start, size), archive["into"])
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pgops.hosts.host import Host, HostFault
 from pgops.observe.facts import ArchiveFacts, StanzaFacts, WalRange
 from pgops.observe.lsn import segment_start, segment_timeline
+from pgops.observe.places import segment_bytes_of
 from pgops.observe.snapshot import Snapshot
 from pgops.pgbackrest.commands import Stanza, list_argv, read_argv
 from pgops.pgbackrest.runner import run_pgbackrest
@@ -24,7 +25,6 @@ _LIMIT_BYTES = 128 * 1024 * 1024
 _SEGMENT = re.compile(r"(?:[0-9A-F]{16}/)?([0-9A-F]{24})-[0-9a-f]{40}(?:\.\w+)?")
 _PARTIAL = re.compile(r"(?:[0-9A-F]{16}/)?([0-9A-F]{24}\.partial)-[0-9a-f]{40}(?:\.\w+)?")
 _HISTORY = re.compile(r"([0-9A-F]{8})\.history")
-_DEFAULT_SEGMENT_BYTES = 16 * 1024 * 1024
 
 
 def read_archives(snapshot: Snapshot, hosts: Mapping[str, Host]) -> Snapshot:
@@ -44,7 +44,7 @@ def _read(snapshot: Snapshot, hosts: Mapping[str, Host]) -> Reading[tuple[Archiv
         stanza = Stanza(snapshot.cluster.stanza, config.pgbackrest_config)
         timeout_s = snapshot.cluster.timeouts.deep_command_s
         try:
-            return Known(_read_host(host, stanza, facts, _segment_bytes(snapshot), timeout_s))
+            return Known(_read_host(host, stanza, facts, segment_bytes_of(snapshot), timeout_s))
         except (HostFault, ValueError) as fault:
             why = f"the archive as {node.name} sees it: {fault}"
     return Unknown(why)
@@ -54,9 +54,7 @@ def _read_host(
     host: Host, stanza: Stanza, facts: StanzaFacts, segment_bytes: int, timeout_s: float
 ) -> tuple[ArchiveFacts, ...]:
     found = []
-    newest = {database.repo_key: database for database in sorted(facts.databases, key=lambda item: item.id)}
-    for repo_key, database in sorted(newest.items()):
-        archive_id = f"{database.version}-{database.id}"
+    for repo_key, archive_id in archive_places(facts):
         top = f"archive/{stanza.name}/{archive_id}"
         argv = list_argv(stanza, top, recurse=True, repo=repo_key)
         names = run_pgbackrest(host, argv, timeout_s=timeout_s, limit_bytes=_LIMIT_BYTES).stdout.splitlines()
@@ -68,6 +66,12 @@ def _read_host(
                 histories[int(match[1], 16)] = content.stdout
         found.append(replace(parse_archive(names, repo_key, archive_id, segment_bytes), histories=histories))
     return tuple(found)
+
+
+def archive_places(facts: StanzaFacts) -> list[tuple[int, str]]:
+    """(repository, archive id) of what the stanza archives into now, in each repository."""
+    newest = {database.repo_key: database for database in sorted(facts.databases, key=lambda item: item.id)}
+    return [(repo_key, f"{database.version}-{database.id}") for repo_key, database in sorted(newest.items())]
 
 
 def parse_archive(names: Iterable[str], repo_key: int, archive_id: str, segment_bytes: int) -> ArchiveFacts:
@@ -93,12 +97,3 @@ def _merge(numbers: Iterable[int]) -> list[tuple[int, int]]:
         else:
             merged.append((number, number))
     return merged
-
-
-def _segment_bytes(snapshot: Snapshot) -> int:
-    """The cluster's own, where a server or a control file tells it."""
-    for node in snapshot.nodes:
-        told = known(node.sql) or known(node.control)
-        if told is not None:
-            return told.segment_bytes
-    return _DEFAULT_SEGMENT_BYTES

@@ -10,9 +10,11 @@ import re
 from base64 import b64decode
 
 from pgops.hosts.host import Host, HostFault, Identity
-from pgops.observe.facts import BranchFacts
+from pgops.observe.branch_facts import BranchFacts
 from pgops.observe.lsn import parse_lsn
-from pgops.readings import Known, Reading, Unknown
+from pgops.observe.snapshot import Node
+from pgops.observe.timelines import Path, path_to
+from pgops.readings import Known, Reading, Unknown, known
 from pgops.render.text import printable
 
 _READ = r"""
@@ -47,6 +49,27 @@ def read_branch(host: Host, data_dir: str, bin_dir: str | None, *, timeout_s: fl
         return Known(parse_branch(answer.stdout))
     except (HostFault, ValueError) as fault:
         return Unknown(f"the branch of {data_dir}: {fault}")
+
+
+def wal_end(node: Node) -> tuple[int, int] | None:
+    """(timeline, position in bytes) at which the member's WAL ends, by its server, else by its files; None: not known."""
+    sql, facts = known(node.sql), known(node.branch)
+    if sql is not None and sql.timeline is not None:
+        # What was replayed from files lies past what was received, and the other way round.
+        told = (sql.receive_bytes, sql.replay_bytes) if sql.in_recovery else (sql.flush_bytes,)
+        end_bytes = max((place for place in told if place is not None), default=None)
+        return None if end_bytes is None else (sql.timeline, end_bytes)
+    if facts is None or facts.serving or facts.end_timeline is None or facts.end_bytes is None:
+        return None
+    return facts.end_timeline, facts.end_bytes
+
+
+def path_of(node: Node) -> Path:
+    """How the member came to its present timeline; empty where that is not known. Raises ValueError for a bad history."""
+    facts, end = known(node.branch), wal_end(node)
+    if facts is None or not facts.there or end is None or (end[0] > 1 and end[0] not in facts.histories):
+        return ()
+    return path_to(end[0], facts.histories)
 
 
 def parse_branch(output: str) -> BranchFacts:

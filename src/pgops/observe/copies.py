@@ -9,7 +9,7 @@ from typing import Any
 
 from pgops.clients.json_text import parse_json
 from pgops.hosts.host import Host, HostFault, Identity
-from pgops.observe.facts import CopyFacts
+from pgops.observe.branch_facts import CopyFacts
 from pgops.observe.fields import ShapeFault, as_list, as_mapping, integer, iso_moment, text
 from pgops.readings import Known, Reading, Unknown
 from pgops.render.text import printable
@@ -22,6 +22,7 @@ for manifest in "$1".pgops-*/manifest.json; do
     at=${manifest%/manifest.json} done=
     [ ! -f "$at/account/account.json" ] || done=$done,accounted
     [ ! -f "$at/salvage/summary.json" ] || done=$done,salvaged
+    [ ! -f "$at/archive.json" ] || done=$done,quarantined
     printf '%s %s %s\n' "${done:--}" "$(printf '%s' "$at" | base64 -w 0)" "$(head -c 1048576 -- "$manifest" | base64 -w 0)"
 done
 """
@@ -74,6 +75,7 @@ def _copy(path: str, manifest: Mapping[str, Any], done: frozenset[str]) -> CopyF
         parts=tuple((_told(part, "what"), _told(part, "path")) for part in parts),
         accounted="accounted" in done,
         salvaged="salvaged" in done,
+        quarantined="quarantined" in done,
         bin_dir=text(manifest, "bin_dir"),
         timeline=integer(as_mapping(pieces[-1], "pieces"), "timeline") if pieces else None,
     )

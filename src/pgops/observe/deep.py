@@ -20,11 +20,12 @@ from pgops.observe.fields import ShapeFault, as_mapping
 from pgops.observe.host import read_identity
 from pgops.observe.lsn import segment_start, segment_timeline
 from pgops.observe.parallel import Late, Task
+from pgops.observe.places import data_dir_of
 from pgops.observe.snapshot import Node, Snapshot
 from pgops.observe.stanza import parse_stored_segments
 from pgops.pgbackrest.commands import Stanza, list_argv, read_argv
 from pgops.pgbackrest.runner import run_pgbackrest
-from pgops.readings import Known, Reading, Skipped, Unknown, known, within
+from pgops.readings import Known, Reading, Skipped, Unknown, known
 
 NEWEST = 3
 """So many of the newest finished segments are hashed on each member, beside the first of its timeline."""
@@ -105,18 +106,12 @@ def _position(node: Node) -> tuple[int, int, int] | None:
 def _identity_reader(
     snapshot: Snapshot, node: Node, host: Host | None, names: Sequence[str], timeout_s: float
 ) -> Callable[[], Reading[WalIdentity]]:
-    files, data_dir = known(node.files), _data_dir(snapshot, node)
+    files, data_dir = known(node.files), data_dir_of(snapshot, node)
     if host is None:
         return lambda: Skipped("no host is configured for this member")
     if files is None or data_dir is None:
         return lambda: Unknown("its pg_wal could not be listed")
     return lambda: read_identity(host, data_dir, [*names, *files.histories], timeout_s=timeout_s)
-
-
-def _data_dir(snapshot: Snapshot, node: Node) -> str | None:
-    configured = next((host.data_dir for host in snapshot.cluster.hosts if host.name == node.name), None)
-    settings = known(within(node.sql, lambda sql: sql.settings))
-    return configured or (settings["data_directory"].value if settings and "data_directory" in settings else None)
 
 
 def _read_repository(

@@ -172,48 +172,6 @@ class DataDirFiles:
 
 
 @dataclass(frozen=True)
-class BranchFacts:
-    """What a data directory tells of its branch. `serving`: a postmaster uses it. `histories` are its history files.
-
-    `end_bytes` and `end_timeline` are the true end of WAL of a directory that nobody uses, None where it is used or has no
-    WAL that can be read. `there` False: there is no data directory.
-    """
-
-    there: bool
-    serving: bool
-    histories: Mapping[int, str] = field(default_factory=dict)
-    end_bytes: int | None = None
-    end_timeline: int | None = None
-
-
-@dataclass(frozen=True)
-class CopyFacts:
-    """A safety copy of pgops on a host: its directory, who made it why and when, and its parts (what, path).
-
-    `run` is the run that made it. `accounted`: what only it holds has been counted into its account; `salvaged`: its rows
-    have been read into its folder `salvage`. `bin_dir` is where PostgreSQL's programs are (None: on the search path), and
-    `timeline` the one on which its branch ends (None: not known).
-    """
-
-    path: str
-    run: str
-    procedure: str
-    node: str
-    made_at: datetime
-    by: str
-    reason: str
-    parts: tuple[tuple[str, str], ...]
-    accounted: bool = False
-    salvaged: bool = False
-    bin_dir: str | None = None
-    timeline: int | None = None
-
-    def has(self, what: str) -> bool:
-        """Whether it has a part of this kind."""
-        return any(kind == what for kind, _ in self.parts)
-
-
-@dataclass(frozen=True)
 class DiskUsage:
     """One file system that holds something of the cluster. Percent as `df` counts it: of what a user can have."""
 

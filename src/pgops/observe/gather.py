@@ -19,6 +19,7 @@ from pgops.observe.expiry import read_expiries
 from pgops.observe.keys import parse_keys, record_prefix
 from pgops.observe.parallel import Late, Running, Task, start
 from pgops.observe.proxy import read_proxy
+from pgops.observe.same_timeline import read_same_timeline
 from pgops.observe.snapshot import NOT_ASKED, DcsKeys, Member, ProxyView, Snapshot, View
 from pgops.plugins import find_driver
 from pgops.readings import Known, Reading, Unknown
@@ -116,6 +117,8 @@ def _read_further(snapshot: Snapshot, hosts: Mapping[str, Host]) -> Snapshot:
         snapshot = read_archives(snapshot, hosts)
     if View.EXPIRY in snapshot.views:
         snapshot = read_expiries(snapshot, hosts)
+    if View.SAME_TIMELINE in snapshot.views:
+        snapshot = read_same_timeline(snapshot, hosts)
     return read_deep(snapshot, hosts) if View.DEEP in snapshot.views else snapshot
 
 

@@ -34,7 +34,13 @@ if [ -f "$settings" ]; then
         printf 'program %s %s\n' "$name" "${digest%% *}"
     done
 fi
-[ ! -f "$1/patroni.dynamic.json" ] || printf 'heard %s\n' "$(head -c 1048576 -- "$1/patroni.dynamic.json" | base64 -w 0)"
+for try in 1 2 3 4; do
+    # Patroni puts a new file in its place: there may be a moment in which nothing can be read there.
+    [ -f "$1/patroni.dynamic.json" ] || break
+    heard=$(head -c 1048576 -- "$1/patroni.dynamic.json" | base64 -w 0)
+    [ -z "$heard" ] && [ "$try" != 4 ] || { printf 'heard %s\n' "$heard"; break; }
+    sleep 0.1
+done
 for process in /proc/[0-9]*; do
     words=$(tr '\0' '\n' 2>/dev/null <"$process/cmdline") || continue
     case $words in *patroni*) ;; *) continue ;; esac

@@ -10,11 +10,10 @@ from typing import Any, Literal
 
 from pgops.config.model import ClusterConfig
 from pgops.dcs import DcsHealth
+from pgops.observe.branch_facts import BranchFacts, CopyFacts, SameTimeline
 from pgops.observe.facts import (
     ArchiveFacts,
-    BranchFacts,
     ControlFacts,
-    CopyFacts,
     DataDirFiles,
     DiskUsage,
     ExpiryFacts,
@@ -48,10 +47,13 @@ class View(str, Enum):
     BRANCH = "branch"
     COPIES = "copies"
     GUARD = "guard"
+    SAME_TIMELINE = "same-timeline"
 
 
 QUICK = frozenset({View.REST, View.DCS})
-USUAL = frozenset(View) - {View.DEEP, View.JOBS, View.ARCHIVE, View.EXPIRY, View.BRANCH, View.COPIES, View.GUARD}
+USUAL = frozenset(View) - {
+    *(View.DEEP, View.JOBS, View.ARCHIVE, View.EXPIRY, View.BRANCH, View.COPIES, View.GUARD, View.SAME_TIMELINE)
+}
 ALL = frozenset(View)
 
 NOT_ASKED = Skipped("not asked for in this run")
@@ -346,6 +348,7 @@ class Snapshot:
     proxies: tuple[ProxyView, ...] = ()
     repository: Reading[WalIdentity] = NOT_ASKED
     archives: Reading[tuple[ArchiveFacts, ...]] = NOT_ASKED
+    same_timeline: Reading[tuple[SameTimeline, ...]] = NOT_ASKED
     warnings: tuple[str, ...] = field(default=())
 
     @property

@@ -154,9 +154,11 @@ def parse_stored_segments(reply: object) -> dict[str, str]:
 
     The hash in a stored file's name is of the segment before compression. Source: pgBackRest, archive/push/file.c.
     """
-    found = {}
-    for name in as_mapping(reply, "the output"):
-        match = _STORED.fullmatch(name.rsplit("/", 1)[-1])
-        if match:
-            found[match[1]] = match[2]
-    return found
+    stored = (parse_stored(name.rsplit("/", 1)[-1]) for name in as_mapping(reply, "the output"))
+    return dict(found for found in stored if found is not None)
+
+
+def parse_stored(file: str) -> tuple[str, str] | None:
+    """The segment that a file of the archive is, and the SHA-1 of its raw content; None: it is no segment."""
+    match = _STORED.fullmatch(file)
+    return (match[1], match[2]) if match else None

@@ -45,7 +45,8 @@ class FakeCluster:
 
     `effects` are the actions that pgops performed here, in order. `jobs` maps a program (the first word of a job's argv)
     to its work. `archives` is what the repositories' archives hold. `facts` (by member) replaces fields of `Node` that are
-    not modelled, such as `stanza`. `destroyed` names members whose own branch was rewound away.
+    not modelled, such as `stanza`. `destroyed` names members whose own branch was rewound away. `parted` (by two names)
+    is where the WAL of two members on one timeline parts all the same.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class FakeCluster:
         self.archives: tuple[ArchiveFacts, ...] = ()
         self.facts: dict[str, dict[str, Any]] = {}
         self.destroyed: list[str] = []
+        self.parted: dict[frozenset[str], int] = {}
         driver: Any = find_driver(self.config.services.manager, "service_managers")
         self.manager: ServiceManager = driver(self.config.services)
         first = leader or names[0]

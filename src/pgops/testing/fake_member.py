@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from pgops.observe.branch_facts import BranchFacts
 from pgops.observe.facts import (
     Activity,
     Archiver,
-    BranchFacts,
     ControlFacts,
     DataDirFiles,
     DiskUsage,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from pgops.dcs import DcsFault, DcsHealth
+from pgops.observe.branch_facts import SameTimeline
 from pgops.observe.facts import JobFacts, ScheduleFacts, WalIdentity
 from pgops.observe.guard_facts import GuardFacts
 from pgops.observe.guards import PROGRAMS, digests_of, rewind_name, settings_path
@@ -67,6 +69,7 @@ def full_snapshot(fake: FakeCluster) -> Snapshot:
         health,
         repository=Known(WalIdentity({}, {})),
         archives=Known(fake.archives),
+        same_timeline=Known(tuple(_same_timeline(fake))),
     )
 
 
@@ -83,7 +86,25 @@ def restrict(whole: Snapshot, views: frozenset[View], hosts: frozenset[str] | No
     dcs = whole.dcs if View.DCS in views else NOT_ASKED
     repository = whole.repository if View.DEEP in views else NOT_ASKED
     archives = whole.archives if View.ARCHIVE in views else NOT_ASKED
-    return replace(whole, views=views, nodes=tuple(nodes), dcs=dcs, repository=repository, archives=archives)
+    same = whole.same_timeline if View.SAME_TIMELINE in views else NOT_ASKED
+    return replace(
+        whole,
+        views=views,
+        nodes=tuple(nodes),
+        dcs=dcs,
+        repository=repository,
+        archives=archives,
+        same_timeline=same,
+    )
+
+
+def _same_timeline(fake: FakeCluster) -> Iterator[SameTimeline]:
+    """Every two members of one timeline that can be seen, one of which takes writes."""
+    for one, other in combinations(sorted(fake.members.values(), key=lambda member: member.name), 2):
+        primary = any(not member.in_recovery and member.postgres == "running" for member in (one, other))
+        if primary and one.timeline == other.timeline and one.host_up and other.host_up:
+            fork = fake.parted.get(frozenset({one.name, other.name}))
+            yield SameTimeline(one.name, other.name, one.timeline, Known(fork))
 
 
 def _read_dcs(fake: FakeCluster) -> tuple[Reading[DcsKeys], Reading[DcsHealth]]:

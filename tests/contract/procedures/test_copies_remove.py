@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from pgops.observe.facts import CopyFacts
+from pgops.observe.branch_facts import CopyFacts
 from pgops.observe.snapshot import View
 from pgops.plan.actions import RunCommand
 from pgops.plan.step import Params

@@ -9,12 +9,13 @@ from datetime import datetime, timezone
 
 import pytest
 
-from pgops.observe.facts import CopyFacts
+from pgops.observe.branch_facts import CopyFacts
+from pgops.observe.facts import StanzaDatabase, StanzaFacts
 from pgops.observe.snapshot import Snapshot, View
 from pgops.readings import Known, known
 from pgops.testing.case import Case, operator_host
 from pgops.testing.contract import CHECKS, check_refused
-from pgops.testing.fake_cluster import FakeCluster
+from pgops.testing.fake_cluster import FakeCluster, fake_config
 from pgops.testing.fake_member import FakeMember
 from pgops.testing.fake_world import FakeWorld
 from pgops_recover.recovering import RECOVER
@@ -58,6 +59,24 @@ def stopped_loser() -> FakeCluster:
     return fake
 
 
+def same_number() -> FakeCluster:
+    """n1 and n2 were promoted apart and took one number; n2 has the lock. Both archive into one repository."""
+    fake = FakeCluster(config=fake_config(("n1", "n2", "n3"), stanza="demo"))
+    database = StanzaDatabase(1, 1, "7711099966935465950", "15")
+    facts = StanzaFacts(0, "ok", (), (), 1, None, None, "15-1", backup_running=False, databases=(database,))
+    fake.change("n1", patroni="frozen")
+    fake.advance(60)
+    fake.change("n2", position_bytes=fake.ends[2] + 2 * OWN_BYTES)
+    fake.turn()
+    fake.change("n1", own_branch=True, holds_lock=False, timeline=3, position_bytes=fake.ends[2] + OWN_BYTES)
+    fake.change("n3", position_bytes=fake.members["n2"].position_bytes)
+    for follower in ("n2", "n3"):
+        fake.parted[frozenset({"n1", follower})] = fake.ends[2] + 0x100
+    for name in fake.members:
+        fake.facts[name] = {"stanza": Known(facts)}
+    return fake
+
+
 def set_up(world: FakeWorld) -> None:
     """The programs of the hosts."""
 
@@ -86,6 +105,10 @@ def set_up(world: FakeWorld) -> None:
             keep(fake, host, copy_of(wish, host, ("wal", "data")))
             # Its directory is gone: a Patroni that starts here makes a new one.
             fake.change(host, role="replica", own_branch=False, postgres="stopped", position_bytes=fake.ends[2])
+            fake.parted = {pair: fork for pair, fork in fake.parted.items() if host not in pair}
+        elif "foreign" in wish:
+            assert fake.members[host].postgres != "running" and there[0].has("data"), "it may push more"
+            keep(fake, host, replace(there[0], quarantined=True))
         else:
             keep(fake, host, replace(there[0], accounted=True))
         return 0
@@ -100,7 +123,7 @@ def lift(fake: FakeCluster, host: str, above: int) -> None:
     assert all(other.patroni == "dead" and copies(fake, other.name) for other in losers(fake, host))
     if member.timeline <= above:
         assert above == max(other.timeline for other in fake.members.values())
-        fake.ends[above] = fake.written[above]
+        fake.ends[above] = member.position_bytes if member.timeline == above else fake.written[above]
         fake.written[above + 1] = member.position_bytes
         fake.change(host, timeline=above + 1)
 
@@ -116,7 +139,7 @@ def copies(fake: FakeCluster, host: str) -> tuple[CopyFacts, ...]:
 
 
 def keep(fake: FakeCluster, host: str, copy: CopyFacts) -> None:
-    fake.facts[host] = {"copies": Known((copy,))}
+    fake.facts[host] = {**fake.facts.get(host, {}), "copies": Known((copy,))}
 
 
 def let_leases_end(world: FakeWorld) -> None:
@@ -138,7 +161,7 @@ def copy_of(wish: dict[str, str], host: str, kinds: tuple[str, ...]) -> CopyFact
     return CopyFacts(wish["keep"], wish["run"], RECOVER.name, host, moment, "alice@here", "", parts)
 
 
-WORLDS: list[Callable[[], FakeCluster]] = [split_brain, paused_split_brain, dead_patroni, stopped_loser]
+WORLDS: list[Callable[[], FakeCluster]] = [split_brain, paused_split_brain, dead_patroni, stopped_loser, same_number]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -149,7 +172,9 @@ def test_recover(world: Callable[[], FakeCluster], check: Callable[[Case], None]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("world", [split_brain, paused_split_brain, dead_patroni], ids=lambda world: world.__name__)
+@pytest.mark.parametrize(
+    "world", [split_brain, paused_split_brain, dead_patroni, same_number], ids=lambda world: world.__name__
+)
 def test_recover_without_the_lock(world: Callable[[], FakeCluster], check: Callable[[Case], None]) -> None:
     with operator_host():
         check(Case(RECOVER, SURVIVOR_BELOW, world, let_leases_end))

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from pgops.observe.facts import CopyFacts
+from pgops.observe.branch_facts import CopyFacts
 from pgops.observe.snapshot import View
 from pgops.readings import Known, Unknown, known
 from pgops.testing.case import Case, operator_host

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pgops.observe.facts import BranchFacts
+from pgops.observe.branch_facts import BranchFacts, SameTimeline
+from pgops.observe.forks import Fork
 from pgops.observe.snapshot import Snapshot, View
 from pgops.readings import Known, Unknown, known
 from pgops.testing.fake_cluster import FakeCluster
 from pgops_recover.diagnosing import Parting, compare_all, find_branch
 
-VIEWS = frozenset({View.DCS, View.SQL, View.BRANCH})
+VIEWS = frozenset({View.DCS, View.SQL, View.BRANCH, View.SAME_TIMELINE})
 
 
 def look(change: dict[str, object] | None = None, *, own_bytes: int = 0x8000) -> Snapshot:
@@ -67,11 +68,50 @@ def test_no_data_directory_is_said() -> None:
     assert node is not None and find_branch(node) == "it has no data directory"
 
 
-def test_ahead_on_one_timeline_is_two_branches_with_one_number() -> None:
+def test_ahead_on_one_timeline_is_a_branch_of_its_own() -> None:
+    """What the survivor writes from its end on is another one's, and has the same number."""
     fake = FakeCluster()
     now = fake.snapshot(VIEWS)
     node = now.node("n2")
     sql = known(node.sql) if node else None
     assert node is not None and sql is not None and sql.receive_bytes is not None
-    ahead = now.with_node(replace(node, sql=Known(replace(sql, receive_bytes=sql.receive_bytes + 1))))
-    assert "two branches with one number" in str(compare_all(ahead, "n1")["n2"])
+    ahead = now.with_node(replace(node, sql=Known(replace(sql, receive_bytes=sql.receive_bytes + 64))))
+    found = compare_all(ahead, "n1")["n2"]
+    assert isinstance(found, Parting) and found.diverged and found.contested == sql.timeline
+    assert found.fork == Fork(sql.timeline or 0, sql.receive_bytes)
+    assert "64 bytes of WAL of its own under the same number, 2" in found.describe()
+
+
+def same_number(*, own_bytes: int = 0x8000, shared_bytes: int = 0x100) -> tuple[Snapshot, int]:
+    """n1, promoted by hand, took the number that n2 leads on; their WAL parts at the position that is given back."""
+    fake = FakeCluster()
+    fake.change("n1", patroni="frozen")
+    fake.advance(60)
+    begins = fake.ends[2]
+    fake.change("n2", position_bytes=begins + 0x9000)
+    fake.change("n1", own_branch=True, holds_lock=False, timeline=3, position_bytes=begins + own_bytes)
+    fake.parted[frozenset({"n1", "n2"})] = begins + shared_bytes
+    return fake.snapshot(VIEWS), begins + shared_bytes
+
+
+def test_one_number_taken_twice_is_told_apart_by_wal() -> None:
+    now, fork = same_number()
+    found = parting(now)
+    assert found.fork == Fork(3, fork) and found.contested == 3
+    assert [(piece.timeline, piece.begins_bytes) for piece in found.pieces] == [(3, fork)]
+
+
+def test_unless_wal_was_compared_one_number_is_not_known_to_be_one_branch() -> None:
+    now, _ = same_number()
+    pair = SameTimeline("n1", "n2", 3, Unknown("the WAL files of n1 cannot be seen"))
+    told = compare_all(replace(now, same_timeline=Known((pair,))), "n2")["n1"]
+    assert (
+        told == "both are on timeline 3, and whether it is one branch is not known: the WAL files of n1 cannot be seen"
+    )
+    told = compare_all(replace(now, same_timeline=Unknown("no time")), "n2")["n1"]
+    assert isinstance(told, str) and told.endswith("not known: no time")
+
+
+def test_histories_that_part_need_no_wal() -> None:
+    now = look()
+    assert isinstance(compare_all(replace(now, same_timeline=Unknown("gone")), "n2")["n1"], Parting)

@@ -77,6 +77,16 @@ def test_each_piece_is_asked_on_its_own_timeline(tmp_path: Path) -> None:
     assert asked == [*first, *(segment_name(3, number * SIZE, SIZE) for number in (5, 6))]
 
 
+def test_where_the_archive_may_have_another_branch_it_is_not_asked(tmp_path: Path) -> None:
+    _places(tmp_path)
+    _write(tmp_path / "pg_wal", 1, 8)
+    wish = _wish(tmp_path)
+    wish["archive"]["until"] = f"0/{5 * SIZE + 100:X}"
+    fetch_missing(wish)
+    asked = (tmp_path / "asked").read_text().split()
+    assert asked == [segment_name(1, number * SIZE, SIZE) for number in (1, 2, 3, 4)]
+
+
 def test_without_the_program_nothing_is_fetched(tmp_path: Path) -> None:
     _places(tmp_path)
     _write(tmp_path / "pg_wal", 1, 8)

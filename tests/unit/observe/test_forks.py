@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pgops.observe.forks import Fork, find_fork, pieces_after
 from pgops.observe.timelines import Piece, path_to
-from pgops_recover.forks import Fork, find_fork, pieces_after
 
 H2 = "1\t0/402BD80\tno recovery target specified\n"
 H3 = H2 + "2\t0/5000000\tno recovery target specified\n"

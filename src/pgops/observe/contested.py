@@ -1,0 +1,99 @@
+"""What the archive holds of a timeline that two branches wrote: whose each file is, the hash in its name tells.
+
+Source: pgBackRest, src/command/archive/push/file.c (the name of a stored segment ends in the SHA-1 of the raw segment; a
+second one of that name with another content is refused with exit code 45, so that whoever came first bars the other).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pgops.hosts.host import Host, HostFault
+from pgops.observe.archive import archive_places
+from pgops.observe.branch_facts import SameTimeline, StoredWal
+from pgops.observe.branches import wal_end
+from pgops.observe.host import read_identity
+from pgops.observe.lsn import segment_start, segment_timeline
+from pgops.observe.places import data_dir_of
+from pgops.observe.snapshot import Node, Snapshot
+from pgops.observe.stanza import parse_stored
+from pgops.observe.timelines import format_segment
+from pgops.pgbackrest.commands import Stanza, list_argv
+from pgops.pgbackrest.runner import run_pgbackrest
+from pgops.readings import Known, Reading, Skipped, Unknown, known
+
+
+def read_stored(
+    snapshot: Snapshot, hosts: Mapping[str, Host], pair: SameTimeline, fork_bytes: int, segment_bytes: int
+) -> Reading[tuple[StoredWal, ...]]:
+    """Every stored WAL file of the pair's timeline that ends behind the fork, with the members that have just that one."""
+    if snapshot.cluster.stanza is None:
+        return Skipped("no pgBackRest stanza is configured")
+    members = [node for name in (pair.one, pair.other) if (node := snapshot.node(name)) is not None]
+    why = "no host of the two could list the repository"
+    for node in members:
+        facts, host = known(node.stanza), hosts.get(node.name)
+        if facts is None or host is None:
+            continue
+        config = next(item for item in snapshot.cluster.hosts if item.name == node.name)
+        stanza = Stanza(snapshot.cluster.stanza, config.pgbackrest_config)
+        try:
+            found = []
+            for repo_key, archive_id in archive_places(facts):
+                found += _list(snapshot, host, stanza, repo_key, archive_id, pair.timeline, fork_bytes, segment_bytes)
+            return _name_holders(snapshot, hosts, members, found, segment_bytes)
+        except (HostFault, ValueError) as fault:
+            why = f"the archive as {node.name} sees it: {fault}"
+    return Unknown(why)
+
+
+def _list(
+    snapshot: Snapshot,
+    host: Host,
+    stanza: Stanza,
+    repo_key: int,
+    archive_id: str,
+    timeline: int,
+    fork_bytes: int,
+    segment_bytes: int,
+) -> list[StoredWal]:
+    """Raises `HostFault` or ValueError."""
+    top, timeout_s = f"archive/{stanza.name}/{archive_id}", snapshot.cluster.timeouts.deep_command_s
+    first = format_segment(timeline, fork_bytes // segment_bytes, segment_bytes)
+    found = []
+    directories = run_pgbackrest(host, list_argv(stanza, top, repo=repo_key), timeout_s=timeout_s).stdout.split()
+    for directory in sorted(directories):
+        if len(directory) != 16 or directory[:8] != first[:8] or directory < first[:16]:
+            continue
+        names = run_pgbackrest(host, list_argv(stanza, f"{top}/{directory}", repo=repo_key), timeout_s=timeout_s).stdout
+        for file in names.split():
+            stored = parse_stored(file)
+            if stored is not None and segment_start(stored[0], segment_bytes) + segment_bytes > fork_bytes:
+                found.append(StoredWal(repo_key, f"{top}/{directory}/{file}", *stored))
+    return found
+
+
+def _name_holders(
+    snapshot: Snapshot, hosts: Mapping[str, Host], members: list[Node], found: list[StoredWal], segment_bytes: int
+) -> Reading[tuple[StoredWal, ...]]:
+    """Whose each is. The archive was listed before the members' files are read: what was pushed was finished by then."""
+    for node in members:
+        host, files, data_dir, end = hosts.get(node.name), known(node.files), data_dir_of(snapshot, node), wal_end(node)
+        if host is None or files is None or data_dir is None or end is None:
+            return Unknown(f"the WAL files of {node.name} cannot be seen")
+        names = sorted({item.name for item in found} & set(files.segments))
+        identity = read_identity(host, data_dir, names, timeout_s=snapshot.cluster.timeouts.deep_command_s)
+        if not isinstance(identity, Known):
+            return identity
+        found = [_judge(item, node.name, identity.value.segments.get(item.name), end, segment_bytes) for item in found]
+    return Known(tuple(found))
+
+
+def _judge(item: StoredWal, member: str, own: str | None, end: tuple[int, int], segment_bytes: int) -> StoredWal:
+    """`own` is the hash of the member's file of that name, None: it has none; `end` is where its WAL ends."""
+    timeline, end_bytes = end
+    if own == item.sha1:
+        return replace(item, holders=(*item.holders, member))
+    beyond = timeline == segment_timeline(item.name) and segment_start(item.name, segment_bytes) >= end_bytes
+    return replace(item, strangers=(*item.strangers, member)) if own is not None or beyond else item
