@@ -8,7 +8,9 @@ plugin = Plugin(
         Command("recover", "pgops_recover.command:recover", "Recover a cluster from a split brain."),
         Command("salvage", "pgops_recover.salvage_command:salvage", "Read the rows that only a kept copy has."),
         Command(
-            "copies", "pgops_recover.copies_command:copies", "The safety copies on the hosts: list and remove them."
+            "copies",
+            "pgops_recover.copies_command:copies",
+            "The safety copies on the hosts: list, show and remove them.",
         ),
         Command("guard", "pgops_recover.guard_command:guard", "Keep what Patroni's automatic rewind would discard."),
     ),

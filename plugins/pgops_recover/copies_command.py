@@ -32,11 +32,48 @@ def remove(ctx: click.Context, choices: Choices, run: str, node: str | None, uns
 @looking_options
 @click.pass_context
 def list_copies(ctx: click.Context, cluster: str | None, form: str) -> int:
-    """List them: where each lies, what it holds, and which run made it when and why. Ends with 5 if a host is unread."""
+    """List them: where each lies, its size, what it holds, and which run made it when and why.
+
+    The size is the room on disk, measured for 20 s at most on each host. Ends with 5 if a host is unread.
+    """
     from pgops.observe.snapshot import View
+    from pgops.readings import known
     from pgops_recover.copies_text import copies_document, render_copies
+    from pgops_recover.holdings import read_holdings
 
     now = look(ctx, cluster, frozenset({View.COPIES}))
-    document = copies_document(now)
-    show(form, document, render_copies(now))
+    found = [(node.name, copy) for node in now.nodes for copy in known(node.copies) or ()]
+    holdings = read_holdings(now.cluster, found, papers=False)
+    document = copies_document(now, holdings)
+    show(form, document, render_copies(now, holdings))
+    return ExitCode.UNREACHABLE if document["unknown"] else ExitCode.DONE
+
+
+@copies.command("show")
+@click.argument("run", metavar="RUN")
+@click.option("--node", metavar="NODE", help="The copy of this member alone. Default: every copy of the run.")
+@looking_options
+@click.pass_context
+def show_copies(ctx: click.Context, cluster: str | None, form: str, run: str, node: str | None) -> int:
+    """Show all that is known of the copies of RUN: from which fork, what only each has, its size, what to do next.
+
+    Rows are counted by table once pgops salvage has read them, and by file before that. Ends with 5 if a host is unread.
+    """
+    from pgops.errors import PgopsError
+    from pgops.observe.snapshot import View
+    from pgops_recover.copy_text import render_run, run_document
+    from pgops_recover.holdings import read_holdings
+    from pgops_recover.salvaging import copies_of
+
+    now = look(ctx, cluster, frozenset({View.COPIES}))
+    nodes = [each for each in now.nodes if node in (None, each.name)]
+    if not nodes:
+        names = ", ".join(each.name for each in now.nodes)
+        raise PgopsError(f"there is no member {node}", why=f"there are: {names}", next_step="pgops copies list")
+    found = copies_of(now, run, node or "")
+    document = run_document(now.cluster.name, run, nodes, read_holdings(now.cluster, found, papers=True))
+    if not found and not document["unknown"]:
+        where = f" on {node}" if node else ""
+        raise PgopsError(f"the run {run} has no copy{where} (any more)", next_step="pgops copies list")
+    show(form, document, render_run(document, now.taken_at))
     return ExitCode.UNREACHABLE if document["unknown"] else ExitCode.DONE

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pgops.hosts import process
 from practice.engine.desk import Desk, wait_until
 from practice.recover.rows import ON_THE_LOSER, SETUP, Sides
 
@@ -41,6 +42,35 @@ def _apply(sides: Sides, survivor: str, folder: Path) -> None:
     assert "INSERT 0 0" in sides.run_file(survivor, script), "it is done once"
     assert sides.sql(survivor, count) == [["5"]]
     assert sides.sql(survivor, "SELECT note FROM both_sides WHERE id = 'old 1'") == [["before"]]
+
+
+def _measured(place: Path) -> int:
+    return int(process.run(["du", "-s", "--block-size=1", str(place)], timeout_s=60).stdout.split()[0])
+
+
+def _salvage(desk: Desk, run: str) -> None:
+    """It is done once, and the copy is then told with the names of its tables."""
+    desk.done("salvage", run)
+    assert desk.done("salvage", run).out.startswith("nothing to do")
+    said = desk.done("copies", "show", run).out
+    assert "app: public.ledger: 37 rows inserted, 0 updated, 0 deleted; 37 rows are saved" in said, said
+    assert f"next: pgops copies remove {run}" in said
+
+
+def _show(desk: Desk, copy: Path, survivor: str) -> None:
+    """What it says of the copy is what lies there."""
+    run = copy.name.partition(".pgops-")[2]
+    (told,) = json.loads(desk.done("copies", "show", run, "-f", "json").out)["copies"]
+    assert told["size_bytes"] == _measured(copy)
+    (piece,) = json.loads((copy / "manifest.json").read_text())["pieces"]
+    assert told["fork"] == {"timeline": piece["timeline"], "lsn": piece["from"]}
+    assert told["survivor"] == survivor and told["account"]["complete"]
+    assert told["account"]["transactions"]["count"] == 7
+    assert sorted(file["inserted"] for file in told["account"]["files"])[-2:] == [5, 37] and told["salvage"] is None
+    said = desk.done("copies", "show", run).out
+    assert f"size: {told['size_bytes']} bytes" in said and f"next: pgops salvage {run}" in said, said
+    listed = json.loads(desk.done("copies", "list", "-f", "json").out)["copies"]
+    assert [each["size_bytes"] for each in listed] == [told["size_bytes"]]
 
 
 def test_killed_at_every_effect_it_comes_to_the_same_end(desk: Desk) -> None:
@@ -82,8 +112,8 @@ def test_killed_at_every_effect_it_comes_to_the_same_end(desk: Desk) -> None:
     found = sides.sql(survivor, "SELECT id FROM both_sides WHERE id LIKE 'lost%' OR id = 'kept'")
     assert found == [["kept"]]
     run = copy.name.partition(".pgops-")[2]
-    desk.done("salvage", run)
-    assert desk.done("salvage", run).out.startswith("nothing to do")
+    _show(desk, copy, survivor)
+    _salvage(desk, run)
     with (copy / "salvage/app/public.both_sides.csv").open(newline="") as file:
         saved = {row["id"]: row["_pgops_change"] for row in csv.DictReader(file)}
     inserted = dict.fromkeys(("lost 1", "lost 2", "lost 3", "lost across 1", "lost across 2"), "insert")

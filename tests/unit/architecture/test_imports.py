@@ -95,6 +95,7 @@ PURE = (
     "pgops.steps.holds",
     "pgops.steps.switching",
     "pgops_recover.copies_text",
+    "pgops_recover.copy_text",
     "pgops_recover.diagnosing",
     "pgops_recover.diagnosis_text",
     "pgops.observe.forks",
