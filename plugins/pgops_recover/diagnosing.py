@@ -129,6 +129,24 @@ def find_shared(now: Snapshot, one: str, other: str) -> Reading[SameTimeline]:
     return Skipped("neither takes writes, so their WAL was not compared") if found is None else Known(found)
 
 
+def led_elsewhere(now: Snapshot) -> list[str]:
+    """The members whose Patroni holds a leader lock that is not in our DCS: they follow another one.
+
+    Source: Patroni docs, rest_api.rst (GET /primary is 200 where the member has the lock, or while nobody can see the DCS).
+    """
+    return [
+        node.name
+        for node in now.nodes
+        if known(now.keys) is not None
+        and node.name != now.leader
+        and known(node.primary_code) == 200
+        and (rest := known(node.rest)) is not None
+        and not rest.cluster_unlocked
+        and not rest.failsafe_active
+        and not rest.pause
+    ]
+
+
 def compare_all(now: Snapshot, survivor: str) -> dict[str, Parting | str]:
     """Every other configured member against the survivor, by name; why not, where that cannot be told."""
     node = now.node(survivor)

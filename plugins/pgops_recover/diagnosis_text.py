@@ -8,7 +8,7 @@ from pgops.readings import known, reason
 from pgops.render.table import render_table
 from pgops.render.units import format_bytes
 from pgops_recover.counting import Count
-from pgops_recover.diagnosing import Branch, compare_all, find_branch
+from pgops_recover.diagnosing import Branch, compare_all, find_branch, led_elsewhere
 from pgops_recover.incident import Incident
 
 
@@ -81,8 +81,11 @@ def render_recommendation(now: Snapshot, incident: Incident | None) -> str:
         return "recommendation: none; nobody holds the lock\n"
     if incident is not None and not incident.losers and not incident.unseen:
         return f"no split brain: {now.leader} leads alone, and no member has anything that it has not\n"
+    elsewhere = [
+        f"{name} holds a leader lock that this DCS does not know: there are two DCSs\n" for name in led_elsewhere(now)
+    ]
     why = "it holds the lock" + (" and takes writes" if now.leader in primaries else ", but takes no writes")
-    return (
+    return "".join(elsewhere) + (
         f"recommendation: --survivor {now.leader}, since {why}. Where did your clients write? LSNs of different branches\n"
         "  cannot be compared: if the other side has what matters more, say so before you go on\n"
     )

@@ -16,6 +16,7 @@ from pgops.readings import Known, known, reason
 from pgops.steps.holds import release
 from pgops.steps.services import find_service, predict, start_actions
 from pgops.steps.switching import acknowledgement, switch
+from pgops_recover.diagnosing import led_elsewhere
 from pgops_recover.incident import PROCEDURE, Incident, Lift, Loser, find_copy, find_incident
 from pgops_recover.lifting import drop_keys, lift_survivor, lock_gone, resume_in_keys, start_survivor, stop_survivor
 from pgops_recover.losing import account, hold_member, keep_data, keep_wal, quarantine, silence, stop
@@ -113,8 +114,8 @@ def _evidence(incident: Incident) -> Step:
         id="evidence",
         why="the survivor must take writes, and every member that could hold rows of its own must be seen",
         check=check,
-        views=frozenset({View.DCS, View.SQL, View.REST}),
-        hosts=frozenset(),
+        views=frozenset({View.DCS, View.SQL, View.REST, View.SERVICES}),
+        hosts=frozenset(loser.name for loser in incident.losers),
     )
 
 
@@ -150,6 +151,14 @@ def _obstacle(incident: Incident, now: Snapshot, keys: DcsKeys, sql: SqlFacts) -
     if sql.in_recovery or (keys.leader != survivor and lift is None):
         how = "takes no writes" if sql.in_recovery else f"does not lead: {keys.leader or 'nobody'} holds the lock"
         return blocked(f"{survivor} {how}", "name a member that takes writes as --survivor; see --dry-run without it")
+    elsewhere = [name for name in led_elsewhere(now) if not _is_held(name, now)]
+    if elsewhere:
+        names = ", ".join(elsewhere)
+        return blocked(
+            f"there are two DCSs: the Patroni of {names} holds a leader lock that this one does not know, and would again",
+            f"pgops node hold {elsewhere[0]}; then set the DCS right in its patroni.yml, without a reload or restart, which "
+            "would rewind it; then run this again",
+        )
     if incident.unseen:
         told = "; ".join(f"{name}: {why}" for name, why in sorted(incident.unseen.items()))
         without = f"mend that, or leave it as it is with --without {','.join(sorted(incident.unseen))}"
@@ -170,6 +179,11 @@ def _obstacle(incident: Incident, now: Snapshot, keys: DcsKeys, sql: SqlFacts) -
             "make it reachable, and leave --without out",
         )
     return None
+
+
+def _is_held(name: str, now: Snapshot) -> bool:
+    state = find_service({"node": name}, now)
+    return not isinstance(state, str) and state.held
 
 
 def _start_again(name: str, incident: Incident) -> Step:

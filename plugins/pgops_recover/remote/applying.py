@@ -56,7 +56,7 @@ that took its place since is younger, and a table that was rewritten since has a
 ddl-system-columns (ctid, xmin)."""
 
 _CONFLICTS = """\
-SELECT {label} AS "table", count(*) FILTER (WHERE s._pgops_change = 'insert') AS "keys given on both sides",
+SELECT {label} AS "table", count(*) FILTER (WHERE s._pgops_change <> 'update') AS "keys given on both sides",
     count(*) FILTER (WHERE s._pgops_change = 'update') AS "rows changed there"
 FROM pgops_salvaged s JOIN ONLY {table} r ON {same_key} WHERE {differ};
 """

@@ -3,7 +3,8 @@
 Called with one JSON document: `keep` (the directory of the copy), `bin_dir` (null: the search path), `superuser`, `timeline`
 (what it is opened on; null: that of its last checkpoint). Makes `KEEP/salvage`: `REPORT.md`, `summary.json`, for each table
 a CSV of the row versions that transactions of `account/transactions.tsv` wrote and that are live at the end, and for each
-database a script that brings them back. Neither the kept data directory nor its tablespaces are touched: what is opened is
+database a script that brings them back. Where WAL is missing, every table is read for rows of transactions that began behind
+the fork and that no WAL tells of. Neither the kept data directory nor its tablespaces are touched: what is opened is
 a copy, by reflink where the file system can.
 
 Sources: PostgreSQL docs, hot-standby (a standby takes no writes and archives nothing), functions-admin
@@ -104,6 +105,7 @@ class _Folder:
     def __init__(self, server: Server, keep: str, folder: str, account: Mapping[str, Any]) -> None:
         self._server, self._folder, self._account = server, folder, account
         self._unknown: list[str] = [*account["gaps"]]
+        self._untold = ""
         self._xids: list[str] = []
         self._tops: list[str] = []
         self._times: list[str] = []
@@ -141,9 +143,10 @@ class _Folder:
         straddling = self._account["straddling"]
         if not straddling["complete"]:
             self._unknown.append(f"rows of transactions that began before the fork: {straddling['why']}")
-        for oid in sorted({item["database"] for item in self._account["relations"]}):
-            if oid == 0:
-                continue  # shared catalogues
+        self._look_for_untold()
+        wanted = {item["database"] for item in self._account["relations"]} - {0}  # shared catalogues
+        wanted |= {oid for oid, row in databases.items() if self._untold and row["connects"]}
+        for oid in sorted(wanted):
             if oid not in databases or not databases[oid]["connects"]:
                 self._unknown.append(f"the database with oid {oid} cannot be opened")
                 continue
@@ -160,13 +163,29 @@ class _Folder:
             file.write(_report(summary))
         return summary
 
+    def _look_for_untold(self) -> None:
+        """Rows name their transaction themselves: those that were begun behind the fork are this member's own."""
+        first = self._account.get("first_xid")
+        if not self._account["gaps"] or first is None:
+            return
+        (row,) = self._server.rows("template1", _NEXT_XID)
+        last = (row["next"] - 1) & 0xFFFFFFFF
+        self._untold = _UNTOLD.format(first=first, span=(row["next"] - first) & 0xFFFFFFFF)
+        self._unknown.append(
+            f"rows of the transactions {first} to {last} that no WAL tells of are in the .csv files all the same, without a "
+            "time of commit and with the change 'unknown'; what such transactions deleted is not"
+        )
+
     def _read_database(self, name: str, oid: int) -> list[dict[str, Any]]:
         own = [item for item in self._account["relations"] if item["database"] == oid]
+        if self._untold:
+            told = {_key(item) for item in own}
+            own += [item for item in self._server.rows(name, _TABLES.format(database=oid)) if _key(item) not in told]
         wanted = ", ".join(f"({item['tablespace']}, {item['filenode']})" for item in own)
         found = {(row["space"], row["node"]): row for row in self._server.rows(name, _NAMES.format(wanted=wanted))}
         folder = f"{self._folder}/{_file_name(name)}"
         os.mkdir(folder)
-        told, scripts = [], []
+        tables, scripts = [], []
         for item in own:
             row = found[item["tablespace"], item["filenode"]]
             if row["table"] is None:
@@ -177,6 +196,8 @@ class _Folder:
                 continue
             if row["kind"] == "r" and row["schema"] not in ("pg_catalog", "information_schema", "pg_toast"):
                 table = self._read_table(name, folder, row, item)
+                if table is None:
+                    continue
                 deleted = _key(item) in self._deletions
                 scripts.append(
                     {
@@ -188,16 +209,17 @@ class _Folder:
                         "deleted": f"{table['file'][: -len('.csv')]}.deleted" if deleted else None,
                     }
                 )
-                told.append(table)
+                tables.append(table)
         if scripts:
             file = f"{_file_name(name)}.sql"
             (server,) = self._server.rows(name, _ENCODING)
             write_script(f"{self._folder}/{file}", file, server["encoding"], self._account.get("settled_xid"), scripts)
-        return told
+        return tables
 
     def _read_table(
-        self, database: str, folder: str, row: Mapping[str, Any], item: Mapping[str, int]
-    ) -> dict[str, Any]:
+        self, database: str, folder: str, row: Mapping[str, Any], item: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """None: it has no such row, and no WAL tells of a change of it."""
         key = _key(item)
         file = f"{_file_name(row['schema'])}.{_file_name(row['table'])}"
         updates = self._updates.get(key, [])
@@ -208,19 +230,23 @@ class _Folder:
             times=",".join(self._times),
             tids=",".join(f'"{tid}"' for tid, _ in updates),
             writers=",".join(xid for _, xid in updates),
+            untold=self._untold,
         )
-        self._server.ask(database, f"COPY ({statement}) TO STDOUT WITH (FORMAT csv, HEADER);", f"{folder}/{file}.csv")
         count = int(self._server.ask(database, f"SELECT count(*) FROM ({statement}) r"))  # noqa: S608 - ours
+        if item["inserted"] is None and not count:
+            return None
+        self._server.ask(database, f"COPY ({statement}) TO STDOUT WITH (FORMAT csv, HEADER);", f"{folder}/{file}.csv")
         deletions = self._deletions.get(key, [])
         if deletions:
             with open(f"{folder}/{file}.deleted.tsv", "w", encoding="utf-8") as written:
                 written.write("place\txid\n")
                 written.writelines(f"{place}\t{xid}\n" for place, xid in deletions)
-        least, most = item["inserted"] - item["deleted"], item["inserted"] + item["updated"]
-        if not least <= count <= most:
-            self._unknown.append(
-                f"{database}: {row['quoted']}: {count} rows are live, and the WAL tells of {least} to {most}"
-            )
+        if not self._untold:
+            least, most = item["inserted"] - item["deleted"], item["inserted"] + item["updated"]
+            if not least <= count <= most:
+                self._unknown.append(
+                    f"{database}: {row['quoted']}: {count} rows are live, and the WAL tells of {least} to {most}"
+                )
         return {
             "database": database,
             "table": row["quoted"],
@@ -265,16 +291,27 @@ FROM (VALUES {wanted}) AS w (space, node)
 LEFT JOIN pg_class c ON c.oid = pg_filenode_relation(w.space::oid, w.node::oid)
 LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
 """
+_NEXT_XID = "SELECT txid_snapshot_xmax(txid_current_snapshot()) & 4294967295 AS next"
+_UNTOLD = " OR (r.xmin::text::bigint > 2 AND ((r.xmin::text::bigint - {first}) & 4294967295) < {span})"
+"""Modulo 2^32, as transaction ids are compared; 1 and 2 are of no transaction. Source: PostgreSQL, transam.h."""
+_TABLES = """
+SELECT coalesce(nullif(c.reltablespace, 0), d.dattablespace)::bigint AS tablespace, {database} AS database,
+    pg_relation_filenode(c.oid)::bigint AS filenode, NULL::int AS inserted, NULL::int AS updated, NULL::int AS deleted
+FROM pg_class c JOIN pg_database d ON d.datname = current_database()
+WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND c.oid >= 16384
+"""
 _ROWS = """
-SELECT t.top AS _pgops_xid, t.at AS _pgops_committed_at,
-    CASE WHEN u.writer IS NULL THEN 'insert' ELSE 'update' END AS _pgops_change, r.ctid AS _pgops_ctid, r.*
+SELECT coalesce(t.top, r.xmin) AS _pgops_xid, t.at AS _pgops_committed_at,
+    CASE WHEN u.writer IS NOT NULL THEN 'update' WHEN t.xid IS NULL THEN 'unknown' ELSE 'insert' END AS _pgops_change,
+    r.ctid AS _pgops_ctid, r.*
 FROM ONLY {table} r
-JOIN unnest('{{{xids}}}'::xid[], '{{{tops}}}'::xid[], '{{{times}}}'::timestamptz[]) AS t (xid, top, at) ON t.xid = r.xmin
+LEFT JOIN unnest('{{{xids}}}'::xid[], '{{{tops}}}'::xid[], '{{{times}}}'::timestamptz[]) AS t (xid, top, at) ON t.xid = r.xmin
 LEFT JOIN unnest('{{{tids}}}'::tid[], '{{{writers}}}'::xid[]) AS u (place, writer) ON u.place = r.ctid AND u.writer = r.xmin
+WHERE t.xid IS NOT NULL{untold}
 """
 
 
-def _key(item: Mapping[str, int]) -> tuple[str, str, str]:
+def _key(item: Mapping[str, Any]) -> tuple[str, str, str]:
     """The file of a table, as changes.tsv names it."""
     return str(item["tablespace"]), str(item["database"]), str(item["filenode"])
 
@@ -294,7 +331,10 @@ def _report(summary: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for table in summary["tables"]:
-        words = [table[name] for name in ("database", "table", "rows", "inserted", "updated", "deleted", "file")]
+        words = [
+            "unknown" if table[name] is None else table[name]
+            for name in ("database", "table", "rows", "inserted", "updated", "deleted", "file")
+        ]
         lines.append(f"| {' | '.join(str(word).replace('|', '%7C') for word in words)} |")
     lines += [
         "",

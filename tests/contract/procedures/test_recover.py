@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 import pytest
 
 from pgops.observe.branch_facts import CopyFacts
-from pgops.observe.facts import StanzaDatabase, StanzaFacts
+from pgops.observe.facts import RestStatus, StanzaDatabase, StanzaFacts
 from pgops.observe.snapshot import Snapshot, View
 from pgops.readings import Known, known
 from pgops.testing.case import Case, operator_host
@@ -74,6 +74,14 @@ def same_number() -> FakeCluster:
         fake.parted[frozenset({"n1", follower})] = fake.ends[2] + 0x100
     for name in fake.members:
         fake.facts[name] = {"stanza": Known(facts)}
+    return fake
+
+
+def two_dcses() -> FakeCluster:
+    """n1's Patroni lives, leads, and says so: by a DCS that is not the one that is asked."""
+    fake = split_brain()
+    status = RestStatus("running", "primary", 2, 150020, dcs_last_seen_s=1795380375)
+    fake.facts["n1"] = {"rest": Known(status), "primary_code": Known(200)}
     return fake
 
 
@@ -217,4 +225,5 @@ def test_what_must_not_be_done_is_refused() -> None:
     assert "n3 takes no writes" in check_refused(Case(RECOVER, {**PARAMS, "survivor": "n3"}, split_brain, set_up))
     below = {"survivor": "n1", "without": "n2"}
     assert "could take the lock" in check_refused(Case(RECOVER, below, split_brain, set_up))
+    assert "two DCSs" in check_refused(Case(RECOVER, PARAMS, two_dcses, set_up))
     assert "no member n9" in check_refused(Case(RECOVER, {**PARAMS, "survivor": "n9"}, split_brain, set_up))
