@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,15 +27,23 @@ START_S = 10.0
 _LENGTH = struct.Struct("!Q")
 
 
+def may_fork() -> bool:
+    """Whether this process bears a fork, which copies the calling thread alone.
+
+    gRPC has threads of its own that Python does not count, and locks that they hold: in the child it hangs, or aborts.
+    """
+    return threading.active_count() == 1 and "grpc" not in sys.modules
+
+
 class ForkedDcs:
     """Forwards each call to the child, from any thread; slow calls do not hold up others.
 
-    Made only while this process has a single thread, since a fork copies no other. The child ignores SIGINT, SIGHUP and
-    SIGTERM, which the parent answers, and ends with the parent, however that ends.
+    Made only while this process may fork (`may_fork`). The child ignores SIGINT, SIGHUP and SIGTERM, which the parent
+    answers, and ends with the parent, however that ends.
     """
 
     def __init__(self, make: Callable[[], Dcs], *, timeout_s: float) -> None:
-        if threading.active_count() != 1:
+        if not may_fork():
             raise RuntimeError("a process with several threads cannot be forked safely")
         self._limit_s = timeout_s + GRACE_S
         self._socket, theirs = socket.socketpair()

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar, Union
 
+from pgops.dcs.forked import may_fork
+
 T = TypeVar("T")
 
 
@@ -46,8 +48,8 @@ class Task(Generic[T]):
 class Isolated(Generic[T]):
     """A function running in a forked child: its imports cost no time here, and one stuck in a C library can be killed.
 
-    Made only while this process has a single thread, since a fork copies no other. The result travels as a pickle, from
-    our own child through a pipe of ours.
+    Made only while this process may fork (`pgops.dcs.forked.may_fork`). The result travels as a pickle, from our own child
+    through a pipe of ours.
     """
 
     def __init__(self, function: Callable[[], T]) -> None:
@@ -109,4 +111,4 @@ Running = Union[Task[T], Isolated[T]]  # noqa: UP007 - subscriptable at run time
 
 def start(function: Callable[[], T]) -> Running[T]:
     """Run `function` isolated where that is possible, else in a thread."""
-    return Isolated(function) if threading.active_count() == 1 else Task(function)
+    return Isolated(function) if may_fork() else Task(function)
