@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -38,6 +39,7 @@ class Endpoint:
             return True
 
 
+@lru_cache(maxsize=64)
 def parse_endpoint(url: str, default_port: int = 2379) -> Endpoint:
     """Read `http://host:port`. Raises `DcsFault`."""
     try:

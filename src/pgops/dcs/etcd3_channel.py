@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -283,6 +284,7 @@ def _origin(error: BaseException) -> tuple[str, str]:
     return code, str(origin.details()) if hasattr(origin, "details") else ""
 
 
+@cache
 def load_library() -> tuple[Any, Any]:
     """grpc and etcd3's exceptions. The first import sets what grpc reads from the environment."""
     with _import_lock, warnings.catch_warnings():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import queue
 import signal
 import socket
 import struct
@@ -61,22 +60,17 @@ class _Service:
         self._make = make
         self._channel = channel
         self._sending = threading.Lock()
-        self._requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._taking = threading.Lock()
+        self._stream = channel.makefile("rb")
         self._made = threading.Event()
         self._dcs: Dcs | None = None
         self._fault: Exception | None = None
 
     def run(self) -> None:
         threading.Thread(target=self._begin, daemon=True).start()
-        for _ in range(_WORKERS):
+        for _ in range(_WORKERS - 1):
             threading.Thread(target=self._work, daemon=True).start()
-        with self._channel.makefile("rb") as stream:
-            while len(header := stream.read(_LENGTH.size)) == _LENGTH.size:
-                length = _LENGTH.unpack(header)[0]
-                request = stream.read(length)
-                if len(request) < length:
-                    return
-                self._requests.put(request)
+        self._work()
 
     def _begin(self) -> None:
         try:
@@ -93,9 +87,22 @@ class _Service:
                 self._dcs.warm_up()
 
     def _work(self) -> None:
+        """Take a request and answer it, over and over: whoever waits for the next one has nobody to be woken by."""
         while True:
-            number, method, arguments = pickle.loads(self._requests.get())  # noqa: S301 - written by our own parent
+            with self._taking:
+                request = self._take()
+            number, method, arguments = pickle.loads(request)  # noqa: S301 - written by our own parent
             self._send((number, *self._answer(method, arguments)))
+
+    def _take(self) -> bytes:
+        """The next request. Where the parent is gone there is none, and the process ends here."""
+        header = self._stream.read(_LENGTH.size)
+        if len(header) == _LENGTH.size:
+            length = _LENGTH.unpack(header)[0]
+            request = self._stream.read(length)
+            if len(request) == length:
+                return request
+        os._exit(0)
 
     def _send(self, answer: tuple[int, str, Any]) -> None:
         frame = pickle.dumps(answer)
