@@ -97,11 +97,12 @@ class Lock:
         return answer
 
     def release(self, also: Sequence[Put | Delete] = ()) -> None:
-        """Give the lock back, with these changes in the same transaction. Raises `LockLost` and `DcsFault`."""
+        """Give the lock back, with these changes in the same transaction. Raises `LockLost` and `DcsFault`.
+
+        Its lease, which then holds nothing, is left to end by itself: a run need not wait for one more write.
+        """
         self._ended.set()
         self.transact((), (*also, Delete(self.keys.lock)))
-        with contextlib.suppress(DcsFault):  # it ends by itself
-            self._dcs.revoke_lease(self._lease)
 
     def abandon(self) -> None:
         """Stop keeping it alive: it ends with its lease."""

@@ -6,6 +6,7 @@ import contextlib
 import os
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from types import TracebackType
 from typing import Any
 
@@ -84,6 +85,10 @@ class RunLog:
         """The run's id."""
         return self.record.id
 
+    @cached_property
+    def _header(self) -> dict[str, Any]:
+        return header_document(self._plan)
+
     @property
     def is_open(self) -> bool:
         """Whether anything was written of this run."""
@@ -108,7 +113,7 @@ class RunLog:
         )
         changes = [Put(lock.keys.run, run_value(self.record))]
         if not self._known:
-            changes.append(Put(lock.keys.header, header_value(self._plan)))
+            changes.append(Put(lock.keys.header, header_value(self._header)))
         if isinstance(action, ChangeKeys):
             self._known = True
             return tuple(changes)
@@ -153,7 +158,7 @@ class RunLog:
             try:
                 changes = [Put(lock.keys.run, run_value(self.record))]
                 if self._earlier is None:  # it went with the first effect, which may not have happened
-                    changes.append(Put(lock.keys.header, header_value(self._plan)))
+                    changes.append(Put(lock.keys.header, header_value(self._header)))
                 lock.release(changes)
             except (DcsFault, PgopsError):
                 lock.abandon()
@@ -180,7 +185,7 @@ class RunLog:
                 self._journal = Journal.create(directory, self.run_id)
             self._journal.append(
                 "run",
-                header=header_document(self._plan),
+                header=self._header,
                 plan=[step.document() for step in self._plan.steps],
                 by=self._here.by,
                 host=self._here.host,

@@ -74,12 +74,12 @@ def header_document(plan: Plan) -> dict[str, Any]:
     }
 
 
-def header_value(plan: Plan) -> str:
-    """The header as the DCS holds it, compressed: a snapshot may name thousands of WAL segments.
+def header_value(header: Mapping[str, Any]) -> str:
+    """A header's document as the DCS holds it, compressed: a snapshot may name thousands of WAL segments.
 
     Raises `Refused` when it is larger than a DCS takes.
     """
-    packed = b64encode(zlib.compress(documents.canonical(header_document(plan)).encode("ascii"))).decode("ascii")
+    packed = b64encode(zlib.compress(documents.canonical(header).encode("ascii"))).decode("ascii")
     value = documents.canonical({"schema": documents.SCHEMA, "zlib": packed})
     if len(value) > HEADER_LIMIT_BYTES:
         raise Refused("what this run would have to remember is too large for the DCS", why=f"{len(value)} bytes")

@@ -222,6 +222,8 @@ class Run:
 
     def _compare(self, step: Step, planned: PlannedStep, derived: Sequence[Action], begun: int | None) -> list[int]:
         """Which planned actions the derived ones are, by number. They must be all; after a cut, those that are left."""
+        if begun is None and planned.actions == derived:
+            return list(range(len(derived)))
         plan = [documents.to_document(action) for action in planned.actions]
         seen = [documents.to_document(action) for action in derived]
         if begun is None:
