@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pgops.config.model import DcsConfig
 from pgops.readings import Reading
@@ -147,4 +147,18 @@ class Dcs(Protocol):
 
     def close(self) -> None:
         """Close the connections."""
+        ...
+
+
+@runtime_checkable
+class Overlapping(Protocol):
+    """A driver that lets its caller work while the DCS is at a transaction."""
+
+    def transact_during(
+        self, compares: Sequence[Compare], changes: Sequence[Put | Delete], work: Callable[[], None]
+    ) -> Transaction:
+        """As `Dcs.transact`; `work` is done meanwhile. What it raises is raised, and nobody knows of the transaction then.
+
+        Where the transaction's own fault is raised, `work` may not have been done.
+        """
         ...

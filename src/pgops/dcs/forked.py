@@ -81,6 +81,13 @@ class ForkedDcs:
         done: Transaction = self._call("transact", tuple(compares), tuple(changes), writes=True)
         return done
 
+    def transact_during(
+        self, compares: Sequence[Compare], changes: Sequence[Put | Delete], work: Callable[[], None]
+    ) -> Transaction:
+        """See `pgops.dcs.Overlapping`."""
+        done: Transaction = self._call("transact", tuple(compares), tuple(changes), writes=True, work=work)
+        return done
+
     def grant_lease(self, ttl_s: int) -> int:
         """See `pgops.dcs.Dcs`."""
         lease: int = self._call("grant_lease", ttl_s, writes=True)
@@ -114,7 +121,9 @@ class ForkedDcs:
                 os.waitpid(self._pid, 0)
             self._pid = 0
 
-    def _call(self, method: str, *arguments: object, writes: bool = False) -> Any:
+    def _call(
+        self, method: str, *arguments: object, writes: bool = False, work: Callable[[], None] | None = None
+    ) -> Any:
         if self._await(LOADED, time.monotonic() + START_S) is None:
             raise DcsFault(
                 f"the process that asks the DCS {'ended' if self._ended else 'could not load its libraries'}"
@@ -127,6 +136,9 @@ class ForkedDcs:
         lost = DcsOutcomeUnknown if writes else DcsFault
         try:
             self._send(pickle.dumps((number, method, arguments)), deadline)
+            if work is not None:
+                work()
+                deadline = time.monotonic() + self._limit_s  # an answer that came while it was at that counts
             answer = self._await(number, deadline)
         finally:
             with self._turn:

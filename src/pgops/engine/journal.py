@@ -46,6 +46,8 @@ class Journal:
         self.path = path
         self._handle = handle
         self.digest = last
+        self.flushed = ""
+        """The digest of the last line that this process saw on the disk; empty before the first."""
 
     @classmethod
     def create(cls, directory: Path, run_id: str) -> Journal:
@@ -86,17 +88,24 @@ class Journal:
         line = canonical({"schema": SCHEMA, "what": what, "at": moment, "before": self.digest, **content}).encode()
         whole = line + b"\n"
         try:
-            start = os.fstat(self._handle).st_size
             written = os.write(self._handle, whole)
             if written != len(whole):
                 with contextlib.suppress(OSError):
-                    os.ftruncate(self._handle, start)
+                    os.ftruncate(self._handle, os.fstat(self._handle).st_size - written)
                 raise OSError(28, "no space left on device")
-            if durable:
-                os.fdatasync(self._handle)
         except OSError as error:
             raise _cannot_write(self.path, error) from None
         self.digest = hashlib.sha256(line).hexdigest()
+        if durable:
+            self.flush()
+
+    def flush(self) -> None:
+        """Have every line so far on the disk. Raises `JournalFault`."""
+        try:
+            os.fdatasync(self._handle)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from None
+        self.flushed = self.digest
 
     def close(self) -> None:
         """Close the file."""

@@ -3,7 +3,8 @@
 The token is the revision at which the lock's key was made; it only grows, so a run that lost its lease can be told from
 the one that took over. Every DCS write of a run goes in one transaction with that revision. Before a REST call, SQL or a
 command the run's record is written in such a transaction: a run that slept past its lease fails there. What remains is
-the time between that answer and the effect: a process stopped exactly there may send one call late. Commands on hosts
+the time between that answer and the effect: a process stopped exactly there may send one call late. The flush of the
+journal, which goes on meanwhile, adds a tenth of a second at most; after more the DCS is asked again. Commands on hosts
 are fenced by the token as well; REST and SQL are not, and what they do is settled by looking.
 """
 
@@ -11,11 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pgops.clients.json_text import parse_json
-from pgops.dcs import Compare, Dcs, DcsFault, DcsKey, DcsOutcomeUnknown, Delete, Put, Transaction
+from pgops.dcs import Compare, Dcs, DcsFault, DcsKey, DcsOutcomeUnknown, Delete, Overlapping, Put, Transaction
 from pgops.errors import ExitCode, PgopsError
 from pgops.observe.fields import ShapeFault
 from pgops.observe.keys import record_prefix
@@ -24,6 +26,9 @@ from pgops.observe.snapshot import LockRecord
 
 LEASE_S = 30
 """How long a lock outlives its holder, in seconds."""
+
+_OLD_S = 0.1
+"""Where work beside a transaction took longer, in seconds, its answer is too old to tell that the lock is ours."""
 
 
 class Locked(PgopsError):
@@ -88,8 +93,35 @@ class Lock:
 
     def transact(self, compares: Sequence[Compare], changes: Sequence[Put | Delete]) -> Transaction:
         """Change keys only while the lock is ours. Raises `LockLost` and `DcsFault`."""
-        own = Compare(self.keys.lock, self.token)
-        answer = self._dcs.transact((own, *compares), changes)
+        return self._judge(self._dcs.transact((self._own, *compares), changes))
+
+    def put_during(self, changes: Sequence[Put], work: Callable[[], None]) -> None:
+        """Put keys only while the lock is ours, and do `work`, at the same time where the driver can.
+
+        When this returns, both are done and the lock was ours a moment ago. Raises `LockLost`, `DcsFault` and what `work`
+        raises; then either may be undone.
+        """
+        if not isinstance(self._dcs, Overlapping):
+            work()
+            self.transact((), changes)
+            return
+        took_s = 0.0
+
+        def timed() -> None:
+            nonlocal took_s
+            began = time.monotonic()
+            work()
+            took_s = time.monotonic() - began
+
+        self._judge(self._dcs.transact_during((self._own,), changes, timed))
+        if took_s > _OLD_S:
+            self.transact((), ())
+
+    @property
+    def _own(self) -> Compare:
+        return Compare(self.keys.lock, self.token)
+
+    def _judge(self, answer: Transaction) -> Transaction:
         if not answer.succeeded:
             held = answer.found.get(self.keys.lock)
             if held is None or held.revision != self.token:

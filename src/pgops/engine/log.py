@@ -101,7 +101,9 @@ class RunLog:
         `JournalFault`, `LockLost`, `DcsFault`; then the action must not be performed.
         """
         journal = self._open()
-        journal.append("begun", durable=True, step=step, number=number, action=at, does=render_action(action))
+        # Nothing of a run stands in the DCS before its journal is seen to take it; and a change of keys is the effect itself.
+        first = isinstance(action, ChangeKeys) or not journal.flushed
+        journal.append("begun", durable=first, step=step, number=number, action=at, does=render_action(action))
         self.record = replace(
             self.record,
             step=step,
@@ -109,7 +111,7 @@ class RunLog:
             action=at,
             token=lock.token,
             journal=str(journal.path),
-            journal_digest=journal.digest,
+            journal_digest=journal.flushed,
         )
         changes = [Put(lock.keys.run, run_value(self.record))]
         if not self._known:
@@ -117,7 +119,10 @@ class RunLog:
         if isinstance(action, ChangeKeys):
             self._known = True
             return tuple(changes)
-        lock.transact((), changes)
+        if first:
+            lock.transact((), changes)
+        else:
+            lock.put_during(changes, journal.flush)
         self._known = True
         return ()
 

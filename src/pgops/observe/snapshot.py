@@ -111,7 +111,8 @@ class RunRecord:
     midway by itself, and `why` says why; `running`: it works, or its process died, which only its lock can tell.
     `digest` is the plan's, `token` the lock's revision, `journal` a path on `host`. `action` is the action of the step
     that was begun last, from 0; `back`: the run is being aborted, and the step is one of its way back. `journal_digest` is
-    that of the journal's line which said that this action begins.
+    that of a line which the journal surely has: it was on the disk when this was written, and says that this action
+    begins, or the one before it.
     """
 
     id: str

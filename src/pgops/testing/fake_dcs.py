@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pgops.config.model import DcsConfig
@@ -95,6 +95,14 @@ class FakeDcs:
                 self.lose_answers = max(0, self.lose_answers - 1)
                 raise DcsOutcomeUnknown("the answer was lost")
             return Transaction(True, self._revision, {})
+
+    def transact_during(
+        self, compares: Sequence[Compare], changes: Sequence[Put | Delete], work: Callable[[], None]
+    ) -> Transaction:
+        """See `pgops.dcs.Overlapping`; the work is done last, since what goes wrong then goes wrong after the write."""
+        answer = self.transact(compares, changes)
+        work()
+        return answer
 
     def grant_lease(self, ttl_s: int) -> int:
         """See `pgops.dcs.Dcs`."""

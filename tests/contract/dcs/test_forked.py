@@ -15,7 +15,7 @@ TESTS = Path(__file__).parents[2]
 
 _PARENT = """
 import os, signal, sys, time
-from pgops.dcs import Compare, Dcs, DcsFault, DcsKey, DcsOutcomeUnknown, Put
+from pgops.dcs import Compare, Dcs, DcsFault, DcsKey, DcsOutcomeUnknown, Put, Transaction
 from pgops.dcs.forked import ForkedDcs
 
 class Odd:
@@ -35,6 +35,13 @@ class Odd:
             time.sleep(60)
         if changes[0].value == "die":
             os._exit(9)
+        if changes[0].value.startswith("/"):
+            deadline = time.monotonic() + 5
+            while not os.path.exists(changes[0].value):
+                if time.monotonic() > deadline:
+                    raise DcsFault("nothing was done meanwhile")
+                time.sleep(0.01)
+            return Transaction(True, 7, {})
         raise {"fault": DcsFault, "unknown": DcsOutcomeUnknown}[changes[0].value]("said so")
 
     def keep_lease(self, lease):
@@ -116,6 +123,28 @@ assert time.monotonic() - started < 3
     assert lines == [
         "DcsFault: the process that asks the DCS gave no answer within 1.3 s",
         "DcsOutcomeUnknown: the process that asks the DCS gave no answer within 1.3 s",
+    ]
+
+
+def test_work_goes_on_while_a_transaction_is_under_way(tmp_path: Path) -> None:
+    """The driver's transaction waits for what the work makes; an answer that came during long work counts."""
+    lines = run(f"""
+def make(seconds):
+    open({str(tmp_path / "made")!r}, "w").close()
+    time.sleep(seconds)
+
+for seconds in (0, 2):
+    print(said(lambda: dcs.transact_during([], [Put("/pgops/k", {str(tmp_path / "made")!r})], lambda: make(seconds))))
+print(said(lambda: dcs.transact_during([], [Put("/pgops/k", "unknown")], lambda: None)))
+print(said(lambda: dcs.transact_during([], [Put("/pgops/k", "fault")], lambda: 1 / 0)))
+print(dcs.keep_lease(7))
+""")
+    assert lines == [
+        "Transaction(succeeded=True, revision=7, found={})",
+        "Transaction(succeeded=True, revision=7, found={})",
+        "DcsOutcomeUnknown: said so",
+        "ZeroDivisionError: division by zero",
+        "7",
     ]
 
 

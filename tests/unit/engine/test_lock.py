@@ -119,3 +119,42 @@ def test_an_answer_that_is_lost_is_settled_by_the_lease(dcs: FakeDcs) -> None:
     lock = Lock.acquire(dcs, KEYS, RECORD)
     assert lock.transact((), (Put("/x", "1"),)).succeeded
     lock.release()
+
+
+def test_work_is_done_beside_a_write_and_both_are_done_after_it(dcs: FakeDcs, held: Lock) -> None:
+    seen: list[bool] = []
+    held.put_during((Put("/x", "1"),), lambda: seen.append(dcs.peek("/x") is not None))
+    assert seen == [True] and dcs.peek("/x") is not None
+
+
+def test_a_driver_that_cannot_overlap_has_the_work_done_first() -> None:
+    class Plain(FakeDcs):
+        transact_during = None  # type: ignore[assignment] # what a protocol takes as: it has none
+
+    dcs = Plain()
+    lock = Lock.acquire(dcs, KEYS, RECORD)
+    seen: list[bool] = []
+    lock.put_during((Put("/x", "1"),), lambda: seen.append(dcs.peek("/x") is not None))
+    assert seen == [False] and dcs.peek("/x") is not None
+    lock.abandon()
+
+
+def test_work_that_fails_is_told(held: Lock) -> None:
+    def fail() -> None:
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        held.put_during((Put("/x", "1"),), fail)
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_lock_that_is_lost_is_noticed_beside_work(
+    dcs: FakeDcs, held: Lock, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Work that takes long leaves the answer old, however well it was when it came."""
+    monkeypatch.setattr("pgops.engine.lock._OLD_S", 0.0)
+    if when == "before":
+        dcs.advance(LEASE_S + 1)
+    with pytest.raises(LockLost):
+        held.put_during((Put("/x", "1"),), lambda: dcs.advance(LEASE_S + 1))
+    assert (dcs.peek("/x") is None) is (when == "before")
