@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from pgops.dcs import DcsFault, DcsOutcomeUnknown
-from pgops.dcs.etcd3_channel import Channel
+from pgops.dcs.etcd3_channel import Channel, MemberStatus
 from pgops.dcs.etcd3_meaning import NotTaken
-from pgops.dcs.race import first_answer
+from pgops.dcs.race import Asked, first_answer
 
 T = TypeVar("T")
 
@@ -22,7 +22,10 @@ FIRST_SHARE = 0.4
 
 
 class Writes:
-    """Which member takes the writes: the one that answered last, else the first that proves to see the leader."""
+    """Which member takes the writes: the one that answered last, else the first that proves to see the leader.
+
+    `choose`, before the first write, prefers the leader itself; that is a matter of speed alone.
+    """
 
     def __init__(self, channels: Callable[[], Mapping[str, Channel]], timeout_s: float) -> None:
         self._channels = channels
@@ -30,8 +33,22 @@ class Writes:
         self._chosen: str | None = None
 
     def choose(self) -> None:
-        """Find a member for the next write. Raises `DcsFault`."""
-        self._chosen = self._find(time.monotonic() + self._timeout_s, {})
+        """Find a member for the next write: one that will do, then the leader, to which any other would pass it on.
+
+        Raises `DcsFault`.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        self._chosen = self._find(deadline, {})
+        channels = self._channels()
+        asked: Asked[MemberStatus] = Asked()
+        for url, channel in channels.items():
+            asked.ask(url, channel.read_status)
+        while asked.await_one(deadline):
+            leader = next((url for url, item in asked.answers.items() if item.member_id == item.leader_id), None)
+            if leader is not None:
+                channels[leader].prove_quorum()  # one that was cut off takes itself for the leader for a while
+                self._chosen = leader
+                return
 
     def chosen(self) -> str | None:
         """The URL of the member that answered last."""

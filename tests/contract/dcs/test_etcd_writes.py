@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -147,6 +148,33 @@ def test_more_than_etcd_takes_is_refused(open_dcs: Open, key: str) -> None:
     with pytest.raises(DcsFault, match=r"more than etcd takes in one request") as caught:
         open_dcs().transact([], [Put(key, "x" * 3_000_000)])
     assert not isinstance(caught.value, DcsOutcomeUnknown)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_leader_is_preferred_and_one_that_hangs_is_not(mended: EtcdCluster, key: str, number: int) -> None:
+    ids = {member: _status(mended, member)["header"]["member_id"] for member in (1, 2, 3)}
+    leader = next(member for member in ids if ids[member] == _status(mended, member)["leader"])
+    if leader != number:
+        mended.ctl("move-leader", f"{ids[number]:x}", number=leader)
+    config = DcsConfig(DcsKind.ETCD3, mended.urls)
+    dcs = Etcd3Dcs(config, timeout_s=TIMEOUT_S)
+    dcs.warm_up()
+    assert dcs._writes.chosen() == mended.url(number)
+    assert dcs.transact([], [Put(key, "one")]).succeeded
+    dcs.close()
+    mended.signal(number, signal.SIGSTOP)
+    other = Etcd3Dcs(config, timeout_s=TIMEOUT_S)
+    deadline = time.monotonic() + 20
+    while other._writes.chosen() is None and time.monotonic() < deadline:  # the others have to elect first
+        other.warm_up()
+    assert other._writes.chosen() in {mended.url(n) for n in (1, 2, 3) if n != number}
+    assert other.transact([], [Put(key, "two")]).succeeded
+    other.close()
+
+
+def _status(cluster: EtcdCluster, number: int) -> dict[str, Any]:
+    status: dict[str, Any] = json.loads(cluster.ctl("endpoint", "status", "-w", "json", number=number))[0]["Status"]
+    return status
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
