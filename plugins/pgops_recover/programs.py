@@ -22,10 +22,16 @@ def source_of(name: str) -> str:
 
     On a host there is no pgops: what it imports from its neighbours stands before it.
     """
-    text = (_HERE / f"{name}.py").read_text("utf-8")
-    shared = [source_of(neighbour) for neighbour in _SHARED.findall(text)]
-    head, future, rest = "".join([*shared, _SHARED.sub("", text)]).partition(_FUTURE)
+    text = "".join(_SHARED.sub("", (_HERE / f"{each}.py").read_text("utf-8")) for each in _with_neighbours(name))
+    head, future, rest = text.partition(_FUTURE)
     return head + future + rest.replace(_FUTURE, "")
+
+
+def _with_neighbours(name: str) -> list[str]:
+    """What the program is made of, each module once and behind those that it imports."""
+    text = (_HERE / f"{name}.py").read_text("utf-8")
+    names = [each for neighbour in _SHARED.findall(text) for each in _with_neighbours(neighbour)]
+    return list(dict.fromkeys([*names, name]))
 
 
 def archive_of(keep: str, stanza: str | None, config: str | None, until: str | None = None) -> dict[str, Any] | None:

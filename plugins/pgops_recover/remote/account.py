@@ -3,11 +3,11 @@
 Called with one JSON document: `pg_waldump`, `wal_dirs` (the first that has a segment wins), `segment_bytes`, `pieces` (the
 branch behind the fork: `timeline`, `from`, `to`; `to` null: to the true end of WAL), `manifest` (a file that has what is not
 said of these), `archive` (null, or where missing segments come from: see `segments`) and `into` (null, or a directory to
-make, with `account.json`, `transactions.tsv` and `changes.tsv`). Prints one JSON document. Memory is bounded by what the
-transactions that are open at one time have changed.
+make, with `account.json`, `transactions.tsv` and `changes.tsv`); and if need be `workers` (how many processes read) and
+`stretch_bytes` (how much at a time). Prints one JSON document. Memory is bounded by what the transactions that are open at
+one time have changed, and by what one stretch says for each process.
 
-Sources: PostgreSQL, src/backend/access/rmgrdesc/{heapdesc,xactdesc,standbydesc}.c of 12 to 18 (what a record is called
-there), src/bin/pg_waldump/pg_waldump.c (several --rmgr since 15; it ends with an error at the end of WAL).
+Sources: PostgreSQL, src/bin/pg_waldump/pg_waldump.c (several --rmgr since 15; it ends with an error at the end of WAL).
 """
 
 from __future__ import annotations
@@ -22,42 +22,34 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from itertools import islice
 from typing import Any, BinaryIO
 
+from pgops_recover.remote.records import (
+    Counts,
+    Event,
+    Rows,
+    change_lines,
+    is_users,
+    numbers,
+    oldest,
+    precedes,
+    transaction_line,
+)
 from pgops_recover.remote.segments import (
     BEFORE_SEGMENTS,
     byte_position,
     fetch_missing,
+    lsn_text,
     segment_name,
     written_segments,
 )
-
-_FIRST_USER_OID = 16384
+from pgops_recover.remote.stretches import STRETCH_BYTES, Stretch, read_stretches, split, usual_workers
 
 _RMGRS = ("Heap", "Heap2", "Transaction", "Standby", "Storage", "Sequence", "Database")
-_CHANGE = re.compile(rb"rmgr: Heap[^x]*x: +(\d+), [^d]*desc: ([A-Z_]+)(?:\+INIT)?([^#]*)#0: rel (\d+/\d+/\d+) ")
-"""Runs of "no x", "no d" and "no #" in place of any characters, which cost twice the time."""
-_KINDS = {b"INSERT": b"I", b"MULTI_INSERT": b"I", b"UPDATE": b"U", b"HOT_UPDATE": b"U", b"DELETE": b"D"}
-_LINE = re.compile(rb"rmgr: (\w+)[^x]*x: +(\d+), lsn: ([^,]+), [^d]*desc: (.*)", re.DOTALL)
-_BLOCK = re.compile(rb"#0: rel \S+ blk (\d+)")
-_OLD_BLOCK = re.compile(rb"#1: rel \S+ blk (\d+)")
-_OFFSET = re.compile(rb"(?:\boff:? |old_off: )(\d+)")
-_NEW_OFFSET = re.compile(rb"(?:new off |new_off: )(\d+)")
-_FLAGS = re.compile(rb"flags:? 0x([0-9A-Fa-f]+)")
-_TUPLES = re.compile(rb" (?:ntuples: )?(\d+)")
-_MOMENT = re.compile(rb"(\d{4,}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) UTC")
-_GID = re.compile(rb"gid (.*): \d{4,}-\d\d-\d\d ")
-_SUBXACTS = re.compile(rb"; subxacts: ([\d ]+)")
-_RUNNING = re.compile(rb"nextXid (\d+) latestCompletedXid \d+ oldestRunningXid (\d+)")
 _PLACE = re.compile(r" (?:at|after) ([0-9A-F]+/[0-9A-F]+)")
-_FILE = re.compile(rb"(?:base/(\d+)|(global)|pg_tblspc/(\d+)/[^/ ]+/(\d+))/(\d+)")
 _STATISTICS = {2619, 2840, 3429, 3430}
 """What ANALYZE writes: pg_statistic, pg_statistic_ext_data, their TOAST tables. Source: src/include/catalog/*.h."""
-_LARGE_OBJECTS = {2613, 2995}
-"""Catalogues with users' rows: pg_largeobject, pg_largeobject_metadata."""
-_SUPER = 0x10
-"""The flag of a deletion that takes a speculative insertion back. Source: heapam_xlog.h, XLH_DELETE_IS_SUPER."""
 _TOLD = ("tablespace", "database", "filenode", "inserted", "updated", "deleted")
 
 
@@ -96,10 +88,6 @@ def account(wish: Mapping[str, Any]) -> dict[str, Any]:
     return document
 
 
-_Rows = tuple[dict[tuple[bytes, bytes], int], list[bytes]]
-"""What a transaction, or a sub-transaction, did so far: counts by relation and kind, and the changes in their order."""
-
-
 class _Reader:
     def __init__(self, wish: Mapping[str, Any], scratch: str, ended: BinaryIO, changed: BinaryIO) -> None:
         self._wish = wish
@@ -108,7 +96,9 @@ class _Reader:
         self._starts: dict[int, set[int]] = {}
         self._ended, self._changed = ended, changed
         self._keeps_changes = bool(wish.get("into"))
-        self._rows: dict[bytes, _Rows] = {}
+        self._workers = int(wish.get("workers") or usual_workers())
+        self._stretch_bytes = int(wish.get("stretch_bytes") or STRETCH_BYTES)
+        self._rows: dict[bytes, Rows] = {}  # of transactions that were open at the end of what was read before
         self._prepared: dict[bytes, tuple[str, list[bytes]]] = {}
         self._counts: Counter[tuple[bytes, bytes]] = Counter()
         self._gaps: list[str] = []
@@ -116,7 +106,7 @@ class _Reader:
         self._lowest: int | None = None  # the oldest transaction that was committed behind the fork
         self._horizon: int | None = None  # of all from this one on there is every record
         self._settled: int | None = None  # all before this one had ended at the fork
-        self._first = self._last = ""
+        self._first = self._last = b""
         self._committed = self._aborted = self._straddling = 0
         self._early: set[bytes] = set()
         self._other: Counter[str] = Counter()
@@ -129,14 +119,17 @@ class _Reader:
         pieces: Sequence[Mapping[str, Any]] = self._wish["pieces"]
         self._link()
         self._read_before(int(pieces[0]["timeline"]), byte_position(pieces[0]["from"]))
-        self._early = set(self._rows)
-        self._behind = True
+        self._pass_fork()
         for piece in pieces:
             begin = byte_position(piece["from"])
             end = None if piece["to"] is None else byte_position(piece["to"])
             self._end = self._read_piece(int(piece["timeline"]), begin, end)
             self._other["wal_bytes"] += max(self._end - begin, 0)
         return self._tell(self._other["wal_bytes"], time.monotonic() - started)
+
+    def _pass_fork(self) -> None:
+        self._early = set(self._rows)
+        self._behind = True
 
     def _link(self) -> None:
         """One directory with every segment, from the first place that has it."""
@@ -185,9 +178,9 @@ class _Reader:
                 if not ended:
                     self._gaps.append(why or "pg_waldump ended without a word")
                 elif end is not None:
-                    self._gaps.append(f"WAL ends at {_lsn(stopped)}, before {_lsn(end)}: {why}")
+                    self._gaps.append(f"WAL ends at {lsn_text(stopped)}, before {lsn_text(end)}: {why}")
                 return stopped
-            self._gaps.append(f"WAL is missing from {_lsn(stopped)} to {_lsn(following)}: {why}")
+            self._gaps.append(f"WAL is missing from {lsn_text(stopped)} to {lsn_text(following)}: {why}")
             at = following
 
     def _run_end(self, timeline: int, position: int) -> int:
@@ -199,127 +192,112 @@ class _Reader:
 
     def _take_records(self, timeline: int, begin: int, end: int | None) -> str:
         """Take in the records from `begin` on; what pg_waldump complained about, or nothing."""
-        argv = [self._wish["pg_waldump"], "-p", self._links, "-t", str(timeline), "-s", _lsn(begin)]
-        argv += ["-e", _lsn(end)] if end is not None else []
-        argv += [word for name in _RMGRS for word in ("-r", name)] if self._filters() else []
-        known = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.environ.get("PATH", "")}
-        with tempfile.TemporaryFile() as errors:
-            with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors, env=known, bufsize=1 << 20) as process:
-                assert process.stdout is not None  # noqa: S101 - it was asked for
-                for line in process.stdout:
-                    self._take(line)
-            errors.seek(0)
-            said = " ".join(errors.read().decode(errors="replace").split())
-        return (said[-300:] or f"pg_waldump ended with {process.returncode}") if process.returncode else ""
+        dump = [self._wish["pg_waldump"], "-p", self._links, "-t", str(timeline)]
+        dump += [word for name in _RMGRS for word in ("-r", name)] if self._filters() else []
+        whole = Stretch(dump, begin, None, end, bool(self._wish.get("into")))
+        until = self._run_end(timeline, begin)
+        size = self._stretch_bytes - self._stretch_bytes % self._segment_bytes or self._segment_bytes
+        stretches = split(whole, until if end is None else min(until, end), size)
+        why = ""
+        for events, rows, why in read_stretches(stretches, self._workers):  # noqa: B007 - the last one's
+            self._take_part(events, rows)
+        return why
 
     def _filters(self) -> bool:
         said = subprocess.run([self._wish["pg_waldump"], "--version"], capture_output=True, timeout=30, check=False)
         version = re.search(rb"\d+", said.stdout)
         return version is not None and int(version[0]) >= 15
 
-    def _take(self, line: bytes) -> None:
-        change = _CHANGE.match(line)
-        if change is not None:
-            xid, name, desc, relation = change.groups()
-            kind = _KINDS.get(name)
-            if kind is not None and xid != b"0":
-                self._take_change(line, xid, kind, desc, relation)
-            return
-        if not line.startswith((b"rmgr: T", b"rmgr: S", b"rmgr: D", b"rmgr: Heap ")):
-            return
-        match = _LINE.match(line)
-        if match is None:
-            return
-        rmgr, xid, place, desc = match.groups()
-        if rmgr == b"Transaction":
-            self._take_end(xid, desc, place)
-        elif rmgr == b"Heap":
-            self._other["truncated"] += self._behind and desc.startswith(b"TRUNCATE")
-        elif rmgr == b"Standby":
-            running = _RUNNING.search(desc)
-            if running and self._horizon is None:
-                self._horizon = int(running[1])
-            if running and not self._behind:
-                self._settled = int(running[2])
-        elif self._behind and rmgr == b"Storage" and desc.startswith(b"CREATE"):
-            self._files["new_files"] += _files(desc)
-        elif self._behind and rmgr == b"Sequence":
-            self._other["sequences"] += 1
-        elif self._behind and rmgr == b"Database":
-            self._other["databases"] += 1
+    def _take_part(self, events: Sequence[Event], rows: Mapping[bytes, Rows]) -> None:
+        for event in events:
+            self._take(event)
+        for xid, (counts, changes) in rows.items():
+            own = self._rows.setdefault(xid, ({}, []))
+            _add(own[0], counts)
+            own[1].extend(changes)
 
-    def _take_change(self, line: bytes, xid: bytes, kind: bytes, desc: bytes, relation: bytes) -> None:
-        rows = self._rows.get(xid)
-        if rows is None:
-            rows = self._rows[xid] = ({}, [])
-        counts, changes = rows
-        count = 1
-        if kind == b"I":
-            tuples = _TUPLES.match(desc)  # of a plain insertion there is no such number
-            count = int(tuples[1]) if tuples else 1
-        elif kind == b"D":
-            flags = _FLAGS.search(desc)
-            if flags and int(flags[1], 16) & _SUPER:
-                kind, count = b"I", -1
-        key = (relation, kind)
-        counts[key] = counts.get(key, 0) + count
-        if self._keeps_changes and kind != b"I":
-            block, old = _found(_BLOCK, line), _found(_OFFSET, desc)
-            places = (block, old, b"-", b"-")
-            if kind == b"U":
-                places = (_found(_OLD_BLOCK, line, block), old, block, _found(_NEW_OFFSET, desc))
-            changes.append(b"\t".join((*relation.split(b"/"), kind, xid, *places)) + b"\n")
+    def _take(self, event: Event) -> None:
+        name, *rest = event
+        if name == "commits":
+            self._take_commits(*rest)
+        elif name == "commit":
+            self._take_commit(*rest)
+        elif name == "abort":
+            for member in rest[0]:
+                self._rows.pop(member, None)
+            self._prepared.pop(rest[0][0], None)
+            self._aborted += self._behind
+        elif name == "prepare":
+            xid, gid, family = rest
+            self._prepared[xid] = (gid, family)
+        elif name == "running":
+            following, running = rest
+            self._horizon = following if self._horizon is None else self._horizon
+            self._settled = self._settled if self._behind else running
+        elif self._behind and name == "new_files":
+            self._files["new_files"] += rest[0]
+        elif self._behind and name == "seen":
+            self._other[rest[0]] += 1
 
-    def _take_end(self, xid: bytes, desc: bytes, place: bytes) -> None:
-        kind, _, rest = desc.partition(b" ")
-        family = [xid]
-        if b";" in rest:
-            subxacts = _SUBXACTS.search(rest)
-            family += subxacts[1].split() if subxacts else []
-        if kind == b"PREPARE":
-            gid = _GID.match(rest)
-            self._prepared[xid] = (gid[1].decode(errors="replace") if gid else "", family)
-            return
-        if not kind.startswith((b"COMMIT", b"ABORT")):
-            return
-        if kind.endswith(b"_PREPARED"):
-            family[0] = xid = rest.partition(b":")[0]
-            self._prepared.pop(xid, None)
-        done = [rows for rows in [self._rows.pop(member, None) for member in family] if rows is not None]
+    def _take_commits(
+        self,
+        xids: list[bytes],
+        lines: bytes,
+        changes: bytes,
+        sizes: list[int],
+        counts: Counts,
+        first: bytes,
+        last: bytes,
+    ) -> None:
+        earlier = {xid: self._rows.pop(xid) for xid in xids if xid in self._rows} if self._rows else {}
         if not self._behind:
             return
-        if kind.startswith(b"ABORT"):
-            self._aborted += 1
-        else:
-            self._commit(family, done, rest, place, "commit_prepared" if kind.endswith(b"_PREPARED") else "commit")
+        self._note_lowest(xids)
+        self._straddling += len(self._early.intersection(xids)) if self._early else 0
+        self._first, self._last = self._first or first, last
+        self._committed += len(xids)
+        self._ended.write(lines)
+        _add(self._counts, counts)
+        if not earlier:
+            self._changed.write(changes)
+            return
+        each = iter(changes.splitlines(keepends=True))
+        for xid, size in zip(xids, sizes):  # noqa: B905 - 3.9
+            if xid in earlier:
+                _add(self._counts, earlier[xid][0])
+                self._changed.write(change_lines(earlier[xid][1]))
+            self._changed.writelines(islice(each, size))
 
-    def _commit(self, family: list[bytes], done: list[_Rows], rest: bytes, place: bytes, how: str) -> None:
-        for member in map(int, family):
-            if self._lowest is None or _precedes(member, self._lowest):
-                self._lowest = member
+    def _take_commit(
+        self, family: list[bytes], place: bytes, at: bytes, how: str, files: list[list[int]], late: list[Rows | None]
+    ) -> None:
+        parts = [each for member, own in zip(family, late) for each in (self._rows.pop(member, None), own)]  # noqa: B905 - 3.9
+        done = [rows for rows in parts if rows is not None]
+        self._prepared.pop(family[0], None)
+        if not self._behind:
+            return
+        self._note_lowest(family)
         self._straddling += not self._early.isdisjoint(family)
-        if b"rels:" in rest:
-            for part in rest.split(b";"):
-                self._files["dropped_files"] += _files(part) if part.lstrip().startswith(b"rels:") else []
-        nodes = {_numbers(relation)[2] for counts, _ in done for relation, _ in counts}
-        if nodes and max(nodes) < _FIRST_USER_OID and nodes.isdisjoint(_LARGE_OBJECTS):
-            self._other["catalog"] += not nodes <= _STATISTICS
+        self._files["dropped_files"] += files
+        relations = {relation for counts, _ in done for relation, _ in counts}
+        if relations and not any(map(is_users, relations)):
+            self._other["catalog"] += not {numbers(relation)[2] for relation in relations} <= _STATISTICS
             return  # a change of catalogues alone: autovacuum's, or DDL
-        whole, _, fraction = _found(_MOMENT, rest, b"").decode().partition(".")
-        at = f"{whole.replace(' ', 'T')}.{fraction:0<6.6}+00:00" if whole else ""
         self._first, self._last = self._first or at, at or self._last
         self._committed += 1
-        high, _, low = place.decode().partition("/")
-        words = (family[0].decode(), f"{high}/{low.lstrip('0')}", at, how, b",".join(family[1:]).decode())
-        self._ended.write(("\t".join(words) + "\n").encode())
+        self._ended.write(transaction_line(family, place, at, how.encode()))
         for counts, changes in done:
-            for key, count in counts.items():
-                self._counts[key] += count
-            self._changed.writelines(changes)
+            _add(self._counts, counts)
+            self._changed.write(change_lines(changes))
+
+    def _note_lowest(self, xids: list[bytes]) -> None:
+        xid = oldest(xids)
+        if self._lowest is None or precedes(xid, self._lowest):
+            self._lowest = xid
 
     def _tell(self, wal_bytes: int, read_s: float) -> dict[str, Any]:
         why, lowest, horizon = self._early_why, self._lowest, self._horizon
-        if not why and lowest is not None and (horizon is None or _precedes(lowest, horizon)):
+        if not why and lowest is not None and (horizon is None or precedes(lowest, horizon)):
             why = "a transaction that began before the WAL that is left was committed behind the fork"
         undecided = [{"xid": int(xid), "gid": gid} for xid, (gid, _) in self._prepared.items()]
         waiting = {member for _, family in self._prepared.values() for member in family}
@@ -327,13 +305,13 @@ class _Reader:
             "schema": 1,
             "complete": not self._gaps and why is None,
             "gaps": self._gaps,
-            "end_lsn": _lsn(self._end),
+            "end_lsn": lsn_text(self._end),
             "wal_bytes": wal_bytes,
             "read_s": round(read_s, 3),
             "transactions": {
                 "count": self._committed,
-                "first_at": self._first or None,
-                "last_at": self._last or None,
+                "first_at": self._first.decode() or None,
+                "last_at": self._last.decode() or None,
                 "aborted": self._aborted,
                 "open": len(self._rows.keys() - waiting),
                 "prepared": undecided,
@@ -341,8 +319,8 @@ class _Reader:
             "settled_xid": self._settled,
             "straddling": {"complete": why is None, "count": self._straddling, "why": why},
             "relations": [
-                dict(zip(_TOLD, (*_numbers(relation), *(self._counts[relation, kind] for kind in (b"I", b"U", b"D")))))  # noqa: B905 - 3.9
-                for relation in sorted({relation for relation, _ in self._counts}, key=_numbers)
+                dict(zip(_TOLD, (*numbers(relation), *(self._counts[relation, kind] for kind in (b"I", b"U", b"D")))))  # noqa: B905 - 3.9
+                for relation in sorted({relation for relation, _ in self._counts}, key=numbers)
             ],
             "other": {
                 **{name: self._other[name] for name in ("truncated", "sequences", "databases", "catalog")},
@@ -357,32 +335,9 @@ def _flush(*files: BinaryIO) -> None:
         os.fsync(file.fileno())
 
 
-@lru_cache(maxsize=4096)
-def _numbers(relation: bytes) -> tuple[int, int, int]:
-    tablespace, database, filenode = relation.split(b"/")
-    return int(tablespace), int(database), int(filenode)
-
-
-def _found(pattern: re.Pattern[bytes], text: bytes, otherwise: bytes = b"-") -> bytes:
-    match = pattern.search(text)
-    return match[1] if match else otherwise
-
-
-def _files(text: bytes) -> list[list[int]]:
-    """The files that a record names, as (tablespace, database, filenode). Source: relpath.c, pg_tablespace.dat."""
-    found = []
-    for base, shared, space, database, node in _FILE.findall(text):
-        found.append([1664, 0, int(node)] if shared else [int(space or 1663), int(database or base), int(node)])
-    return found
-
-
-def _precedes(one: int, other: int) -> bool:
-    """Whether a transaction id is the older one, modulo 2^32. Source: transam.c, TransactionIdPrecedes."""
-    return (one - other) & 0xFFFFFFFF > 0x80000000
-
-
-def _lsn(position: int) -> str:
-    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
+def _add(total: Counts, more: Counts) -> None:
+    for key, count in more.items():
+        total[key] = total.get(key, 0) + count
 
 
 if __name__ == "__main__":

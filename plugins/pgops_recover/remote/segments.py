@@ -88,3 +88,8 @@ def byte_position(lsn: str) -> int:
     """The place in WAL that this text says, in bytes."""
     high, _, low = lsn.partition("/")
     return int(high, 16) << 32 | int(low, 16)
+
+
+def lsn_text(position: int) -> str:
+    """This place in WAL as PostgreSQL writes it."""
+    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"

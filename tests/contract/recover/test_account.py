@@ -128,7 +128,7 @@ class Pair:
         """Stop one of the two, if it runs."""
         self.run(f"{self.bin_dir}/pg_ctl", "-D", f"{self.top}/{name}", "-m", mode, "-w", "stop", check=False)
 
-    def account(self, fork: str, wal: Path, into: Path | None = None, timeline: int = 1) -> dict[str, Any]:
+    def account(self, fork: str, wal: Path, into: Path | None = None, timeline: int = 1, **more: int) -> dict[str, Any]:
         """The document of the program."""
         wish = {
             "pg_waldump": f"{self.bin_dir}/pg_waldump",
@@ -137,6 +137,7 @@ class Pair:
             "pieces": [{"timeline": timeline, "from": fork, "to": None}],
             "into": str(into) if into else None,
             "budget_s": None,
+            **more,
         }
         found: dict[str, Any] = json.loads(self.run(*argv_of("account", wish)))
         return found
@@ -303,6 +304,23 @@ def test_places_of_changes_are_those_of_the_rows(branch: Branch) -> None:
     assert len({(line[7], line[8]) for line in own if line[3] == "U"}) == 20
 
 
+@pytest.mark.parametrize("hole", [False, True])
+def test_however_many_processes_read_it_says_the_same(branch: Branch, hole: bool) -> None:
+    """Transactions, records and pages go across the ends of stretches."""
+    wal = branch.pair.wal(f"parted-{hole}")
+    if hole:
+        (wal / _following(_segment(branch.fork))).unlink()
+    told = []
+    for name, more in (("one", {"workers": 1}), ("many", {"workers": 3, "stretch_bytes": SEGMENT})):
+        into = branch.pair.top / f"parted-{hole}-{name}"
+        account = branch.pair.account(branch.fork, wal, into, **more)
+        assert account["complete"] is not hole and account.pop("read_s") is not None
+        assert account["transactions"]["count"] > 0
+        files = [branch.pair.run("cat", f"{into}/{each}.tsv") for each in ("transactions", "changes")]
+        told.append((account, files))
+    assert told[0] == told[1]
+
+
 def test_a_segment_removed_in_the_middle_is_named(branch: Branch) -> None:
     wal = branch.pair.wal("hole")
     whole = branch.pair.account(branch.fork, wal)
@@ -372,3 +390,7 @@ def test_nothing_behind_the_fork_is_nothing(branch: Branch) -> None:
 def _segment(position: str) -> str:
     high, low = (int(part, 16) for part in position.split("/"))
     return f"00000001{high:08X}{low // SEGMENT:08X}"
+
+
+def _following(name: str) -> str:
+    return f"{name[:16]}{int(name[16:], 16) + 1:08X}"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 
-from pgops_recover.remote.account import _Reader
+from unit.recover.waldump_log import Log
 
 OLD = b"rmgr: Heap        len (rec/tot):     59/    59, tx:        740, lsn: 0/0551BE68, prev 0/0551BE20, desc: "
 LARGE = b"rmgr: Heap2       len (rec/tot): 123456/123456, tx: 4294967290, lsn: A/FF000028, prev A/FEFFFFD0, desc: "
@@ -14,21 +12,6 @@ COMMIT = (
     b"rmgr: Transaction len (rec/tot):     34/    34, tx: %10s, lsn: 0/05521A68, prev 0/05521A18, "
     b"desc: COMMIT 2026-11-23 22:13:37.4 UTC%s\n"
 )
-
-
-def read(*lines: bytes) -> _Reader:
-    """A reader that took in these lines behind the fork, with changes kept."""
-    reader = _Reader({"segment_bytes": 1 << 24, "into": "/x"}, "/x", io.BytesIO(), io.BytesIO())
-    reader._behind = True
-    for line in lines:
-        reader._take(line)
-    return reader
-
-
-def changes(reader: _Reader) -> bytes:
-    """What it wrote to changes.tsv."""
-    assert isinstance(reader._changed, io.BytesIO)
-    return reader._changed.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -61,13 +44,13 @@ def changes(reader: _Reader) -> bytes:
     ],
 )
 def test_places(desc: bytes, place: bytes) -> None:
-    reader = read(OLD + desc + b"\n", COMMIT % (b"740", b""))
-    assert changes(reader) == b"1663\t5\t20000\t" + place + b"\n"
+    log = Log([], [OLD + desc + b"\n", COMMIT % (b"740", b"")])
+    assert log.changes() == b"1663\t5\t20000\t" + place + b"\n"
 
 
 def test_large_records_and_numbers() -> None:
     line = LARGE + b"MULTI_INSERT+INIT ntuples: 61, flags: 0x02, blkref #0: rel 16500/5/20000 blk 4294967290 FPW\n"
-    told = read(line, COMMIT % (b"4294967290", b"; inval msgs: relcache 20000"))._tell(0, 0.0)
+    told = Log([], [line, COMMIT % (b"4294967290", b"; inval msgs: relcache 20000")]).tell()
     assert told["relations"] == [
         {"tablespace": 16500, "database": 5, "filenode": 20000, "inserted": 61, "updated": 0, "deleted": 0}
     ]
@@ -86,13 +69,13 @@ def test_large_records_and_numbers() -> None:
     ],
 )
 def test_what_changes_no_row(desc: bytes) -> None:
-    told = read(OLD + desc + b"\n", b"first record is after 0/1, at 0/2\n", COMMIT % (b"740", b""))._tell(0, 0.0)
+    told = Log([], [OLD + desc + b"\n", b"first record is after 0/1, at 0/2\n", COMMIT % (b"740", b"")]).tell()
     assert told["relations"] == [] and told["transactions"]["count"] == 1
 
 
 def test_dropped_files_are_those_of_the_commit_and_not_its_statistics() -> None:
     rest = b"; rels: base/5/16400 pg_tblspc/16500/PG_15_202209061/5/16401; subxacts: 741; dropped stats: 2/5/16400"
-    told = read(COMMIT % (b"740", rest))._tell(0, 0.0)
+    told = Log([], [COMMIT % (b"740", rest)]).tell()
     assert told["other"]["dropped_files"] == [[1663, 5, 16400], [16500, 5, 16401]]
 
 
@@ -101,7 +84,7 @@ def test_a_prepared_transaction_that_is_undecided_is_not_open_as_well() -> None:
     insertion = b"INSERT off: 1, flags: 0x08, blkref #0: rel 1663/5/20000 blk 7"
     prepare = b"PREPARE gid a: strange; gid: 2026-11-23 22:13:37.456076 UTC; subxacts: 741 742"
     lines = [head % (b"Heap       ", xid, insertion) for xid in (740, 741, 742, 743)]
-    told = read(*lines, head % (b"Transaction", 740, prepare))._tell(0, 0.0)["transactions"]
+    told = Log([], [*lines, head % (b"Transaction", 740, prepare)]).tell()["transactions"]
     assert told["open"] == 1 and told["prepared"] == [{"xid": 740, "gid": "a: strange; gid"}]
 
 
@@ -109,5 +92,5 @@ def test_a_prepared_transaction_that_is_undecided_is_not_open_as_well() -> None:
 def test_catalogues(node: int, transactions: int, catalog: int) -> None:
     """Large objects are users' rows, DDL is told as such, and statistics are neither."""
     line = OLD + b"INSERT off 1 flags 0x00, blkref #0: rel 1663/5/%d blk 7\n" % node
-    told = read(line, COMMIT % (b"740", b""))._tell(0, 0.0)
+    told = Log([], [line, COMMIT % (b"740", b"")]).tell()
     assert (told["transactions"]["count"], told["other"]["catalog"]) == (transactions, catalog)
