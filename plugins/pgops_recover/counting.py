@@ -44,7 +44,7 @@ def count(cluster: ClusterConfig, node: Node, loser: Loser) -> Count | str:
         "pg_waldump": loser.program("pg_waldump"),
         "wal_dirs": [f"{loser.data_dir}/pg_wal"],
         "segment_bytes": loser.segment_bytes,
-        "pieces": loser.pieces,
+        **loser.lineage,
         "into": None,
         "budget_s": None,
     }

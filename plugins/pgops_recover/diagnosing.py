@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pgops.observe.branch_facts import NOT_PARTED, BranchFacts, SameTimeline, StoredWal
 from pgops.observe.branches import wal_end
-from pgops.observe.forks import Fork, find_fork, pieces_after
+from pgops.observe.forks import Fork, ancestors_of, find_fork, pieces_after
 from pgops.observe.lsn import format_lsn
 from pgops.observe.snapshot import Node, Snapshot
 from pgops.observe.timelines import Path, Piece, path_to
@@ -34,7 +34,8 @@ class Branch:
 
 @dataclass(frozen=True)
 class Parting:
-    """How a member stands to the survivor. `pieces` are what it has and the survivor has not; empty: nothing.
+    """How a member stands to the survivor. `pieces` are what it has and the survivor has not; empty: nothing. `ancestors` are
+    the timelines that it had left before the fork.
 
     `end_bytes` is where its WAL ended when it was looked at. `contested` is a timeline of which both wrote something of
     their own behind the fork, None: there is none; `stored` is then what the archive has of it from the fork on.
@@ -47,6 +48,7 @@ class Parting:
     takes_writes: bool
     contested: int | None = None
     stored: Reading[tuple[StoredWal, ...]] = NOT_PARTED
+    ancestors: tuple[Piece, ...] = ()
 
     @property
     def diverged(self) -> bool:
@@ -117,7 +119,8 @@ def compare(member: Branch, survivor: Branch, shared: Reading[SameTimeline]) -> 
     if member.end_bytes <= fork.bytes and descends and not writes:
         return Parting(member.node, fork, (), member.end_bytes, writes)
     both = {piece.timeline for piece in pieces} & {piece.timeline for piece in theirs}
-    return Parting(member.node, fork, pieces, member.end_bytes, writes, min(both, default=None), stored)
+    older = ancestors_of(member.path, fork)
+    return Parting(member.node, fork, pieces, member.end_bytes, writes, min(both, default=None), stored, older)
 
 
 def find_shared(now: Snapshot, one: str, other: str) -> Reading[SameTimeline]:

@@ -11,7 +11,7 @@ from pgops.observe.branch_facts import CopyFacts
 from pgops.observe.copies import copy_path
 from pgops.observe.lsn import format_lsn
 from pgops.observe.places import data_dir_of, segment_bytes_of
-from pgops.observe.snapshot import Snapshot
+from pgops.observe.snapshot import Node, Snapshot
 from pgops.plan.step import Params, Pinned
 from pgops.readings import known, reason
 from pgops_recover.diagnosing import Branch, Parting, compare_all, find_branch
@@ -25,7 +25,7 @@ _SIDE_SEGMENTS = 2
 class Loser:
     """One member that goes: where its files are, and what only it has.
 
-    `archives` are the places that it archives into: (repository, archive id).
+    `archives` are the places that it archives into: (repository, archive id). `reached_bytes` is how far its WAL was whole.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Loser:
     run_id: str
     stanza: str | None = None
     archives: tuple[tuple[int, str], ...] = ()
+    reached_bytes: int | None = None
 
     @property
     def keep(self) -> str:
@@ -66,8 +67,17 @@ class Loser:
         return format_lsn(begins[0]) if begins else None
 
     @property
+    def lineage(self) -> dict[str, object]:
+        """Its branch, as the programs on hosts want it: what only it has, how it came there, and how far it had come."""
+        older = [
+            {"timeline": piece.timeline, "to": format_lsn(piece.ends_bytes or 0)} for piece in self.parting.ancestors
+        ]
+        reached = None if self.reached_bytes is None else format_lsn(self.reached_bytes)
+        return {"pieces": self.pieces, "ancestors": older, "reached": reached}
+
+    @property
     def pieces(self) -> list[dict[str, object]]:
-        """What only it has, as the programs on hosts want it."""
+        """What only it has."""
         return [
             {
                 "timeline": piece.timeline,
@@ -184,7 +194,23 @@ def _loser(first: Snapshot, name: str, parting: Parting, run_id: str) -> Loser |
     place = data_dir_of(first, node)
     if place is None:
         return f"its data directory is not known; set hosts.{name}.data_dir in pgops.yml"
-    return Loser(name, config, place, parting, segment_bytes_of(first), run_id, first.cluster.stanza, _archives(first))
+    return Loser(
+        name,
+        config,
+        place,
+        parting,
+        segment_bytes_of(first),
+        run_id,
+        first.cluster.stanza,
+        _archives(first),
+        _reached(node, parting),
+    )
+
+
+def _reached(node: Node, parting: Parting) -> int | None:
+    """What a standby has received may end within a record; what it has replayed does not."""
+    sql = known(node.sql)
+    return sql.replay_bytes if sql is not None and sql.in_recovery else parting.end_bytes
 
 
 def _archives(first: Snapshot) -> tuple[tuple[int, str], ...]:

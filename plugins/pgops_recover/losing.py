@@ -200,7 +200,7 @@ def account(loser: Loser, pinned: Pinned) -> Step:
         "pg_waldump": loser.program("pg_waldump"),
         "wal_dirs": [f"{loser.keep}/wal", f"{loser.keep}/data/pg_wal"],
         "segment_bytes": loser.segment_bytes,
-        "pieces": loser.pieces,
+        **loser.lineage,
         "into": f"{loser.keep}/account",
         "archive": archive_of(loser.keep, loser.stanza, loser.config.pgbackrest_config, loser.contested_from),
         "budget_s": None,

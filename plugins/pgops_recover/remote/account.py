@@ -2,7 +2,8 @@
 
 Called with one JSON document: `pg_waldump`, `wal_dirs` (the first that has a segment wins), `segment_bytes`, `pieces` (the
 branch behind the fork: `timeline`, `from`, `to`; `to` null: to the true end of WAL), `manifest` (a file that has what is not
-said of these), `archive` (null, or where missing segments come from: see `segments`) and `into` (null, or a directory to
+said of these), `ancestors` (see `segments`), `reached` (where the member is known to have come, null: not known), `archive`
+(null, or where missing segments come from: see `segments`) and `into` (null, or a directory to
 make, with `account.json`, `transactions.tsv` and `changes.tsv`); and if need be `workers` (how many processes read) and
 `stretch_bytes` (how much at a time). Prints one JSON document. Memory is bounded by what the transactions that are open at
 one time have changed, and by what one stretch says for each process.
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -42,6 +43,7 @@ from pgops_recover.remote.segments import (
     fetch_missing,
     lsn_text,
     segment_name,
+    timeline_before,
     written_segments,
 )
 from pgops_recover.remote.stretches import STRETCH_BYTES, Stretch, read_stretches, split, usual_workers
@@ -106,6 +108,7 @@ class _Reader:
         self._lowest: int | None = None  # the oldest transaction that was committed behind the fork
         self._horizon: int | None = None  # of all from this one on there is every record
         self._settled: int | None = None  # all before this one had ended at the fork
+        self._next: int | None = None  # was given out behind the fork first
         self._first = self._last = b""
         self._committed = self._aborted = self._straddling = 0
         self._early: set[bytes] = set()
@@ -125,9 +128,13 @@ class _Reader:
             end = None if piece["to"] is None else byte_position(piece["to"])
             self._end = self._read_piece(int(piece["timeline"]), begin, end)
             self._other["wal_bytes"] += max(self._end - begin, 0)
+        reached = self._wish.get("reached")
+        if reached and self._end < byte_position(reached):
+            self._gaps.append(f"WAL can be read to {lsn_text(self._end)}, and the member had come to {reached}")
         return self._tell(self._other["wal_bytes"], time.monotonic() - started)
 
     def _pass_fork(self) -> None:
+        self._give_out(map(int, self._rows))
         self._early = set(self._rows)
         self._behind = True
 
@@ -141,6 +148,18 @@ class _Reader:
                 if not os.path.lexists(f"{self._links}/{name}"):
                     os.symlink(os.path.abspath(f"{directory}/{name}"), f"{self._links}/{name}")
                     self._starts.setdefault(int(name[:8], 16), set()).add(start)
+        self._link_ancestors()
+
+    def _link_ancestors(self) -> None:
+        """Segments before the fork that are an older timeline's, under the name that pg_waldump looks for there."""
+        size, first = self._segment_bytes, self._wish["pieces"][0]
+        timeline, fork = int(first["timeline"]), byte_position(first["from"])
+        for start in range(max(fork - fork % size - BEFORE_SEGMENTS * size, 0), fork, size):
+            older = timeline_before(self._wish, start)
+            if older != timeline and start in self._starts.get(older, ()) and not self._has(timeline, start):
+                source, name = (f"{self._links}/{segment_name(own, start, size)}" for own in (older, timeline))
+                os.symlink(os.readlink(source), name)
+                self._starts.setdefault(timeline, set()).add(start)
 
     def _has(self, timeline: int, position: int) -> bool:
         return position - position % self._segment_bytes in self._starts.get(timeline, ())
@@ -218,6 +237,8 @@ class _Reader:
 
     def _take(self, event: Event) -> None:
         name, *rest = event
+        if not self._behind:
+            self._note_next(name, rest)
         if name == "commits":
             self._take_commits(*rest)
         elif name == "commit":
@@ -290,6 +311,21 @@ class _Reader:
             _add(self._counts, counts)
             self._changed.write(change_lines(changes))
 
+    def _note_next(self, name: str, rest: Sequence[Any]) -> None:
+        """Before the fork every id that is seen was given out."""
+        if name in ("commits", "commit", "abort"):
+            self._give_out(map(int, rest[0]))
+        elif name == "prepare":
+            self._give_out(map(int, (rest[0], *rest[2])))
+        elif name == "running":
+            self._give_out([rest[0] - 1])
+
+    def _give_out(self, xids: Iterable[int]) -> None:
+        for xid in xids:
+            following = (xid + 1) & 0xFFFFFFFF
+            if self._next is None or precedes(self._next, following):
+                self._next = following
+
     def _note_lowest(self, xids: list[bytes]) -> None:
         xid = oldest(xids)
         if self._lowest is None or precedes(xid, self._lowest):
@@ -317,6 +353,7 @@ class _Reader:
                 "prepared": undecided,
             },
             "settled_xid": self._settled,
+            "first_xid": self._next,
             "straddling": {"complete": why is None, "count": self._straddling, "why": why},
             "relations": [
                 dict(zip(_TOLD, (*numbers(relation), *(self._counts[relation, kind] for kind in (b"I", b"U", b"D")))))  # noqa: B905 - 3.9

@@ -108,7 +108,7 @@ class Server:
                 check=False,
             )
             if said.returncode != 0:
-                raise Fault(f"the copy cannot be asked: {said.stderr.decode(errors='replace').strip()[:300]}")
+                raise Fault(f"the copy cannot be asked: {' '.join(said.stderr.decode(errors='replace').split())[:300]}")
             file.seek(0)
             return "" if into else file.read().decode()
 

@@ -181,6 +181,8 @@ class _Folder:
         if self._untold:
             told = {_key(item) for item in own}
             own += [item for item in self._server.rows(name, _TABLES.format(database=oid)) if _key(item) not in told]
+        if not own:
+            return []
         wanted = ", ".join(f"({item['tablespace']}, {item['filenode']})" for item in own)
         found = {(row["space"], row["node"]): row for row in self._server.rows(name, _NAMES.format(wanted=wanted))}
         folder = f"{self._folder}/{_file_name(name)}"

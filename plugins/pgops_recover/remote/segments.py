@@ -44,6 +44,17 @@ def segment_name(timeline: int, at: int, segment_bytes: int) -> str:
     return f"{timeline:08X}{number // per_log:08X}{number % per_log:08X}"
 
 
+def timeline_before(wish: Mapping[str, Any], start: int) -> int:
+    """On which timeline the segment that begins here, before the fork, has to be looked for.
+
+    `ancestors` of the wish are the timelines that the branch left before the fork, in their order, each with `to`, where.
+    """
+    for ancestor in wish.get("ancestors") or ():
+        if start + int(wish["segment_bytes"]) <= byte_position(ancestor["to"]):
+            return int(ancestor["timeline"])
+    return int(wish["pieces"][0]["timeline"])
+
+
 def fetch_missing(wish: Mapping[str, Any]) -> None:
     """Get the segments of the pieces that no directory has out of the archive, as far as it has them.
 
@@ -56,14 +67,18 @@ def fetch_missing(wish: Mapping[str, Any]) -> None:
     for directory in wish["wal_dirs"]:
         for name, start in written_segments(directory, size):
             there.setdefault(int(name[:8], 16), set()).add(start)
-    for number, piece in enumerate(wish["pieces"]):
+    wanted = []
+    fork = byte_position(wish["pieces"][0]["from"])
+    first = fork - fork % size
+    for start in range(max(first - BEFORE_SEGMENTS * size, size), first, size):
+        wanted.append((timeline_before(wish, start), start))
+    for piece in wish["pieces"]:
         timeline, begin = int(piece["timeline"]), byte_position(piece["from"])
-        seen = there.get(timeline, set())
-        end = byte_position(piece["to"]) if piece["to"] else max(seen, default=begin)
-        before = 0 if number else BEFORE_SEGMENTS * size
-        for start in range(max(begin - begin % size - before, size), end, size):
-            if start not in seen and (limit is None or start + size <= limit):
-                _fetch(archive["argv"], segment_name(timeline, start, size), archive["into"])
+        end = byte_position(piece["to"]) if piece["to"] else max(there.get(timeline, set()), default=begin)
+        wanted += [(timeline, start) for start in range(begin - begin % size, end, size)]
+    for timeline, start in wanted:
+        if start not in there.get(timeline, set()) and (limit is None or start + size <= limit):
+            _fetch(archive["argv"], segment_name(timeline, start, size), archive["into"])
 
 
 def _fetch(argv: list[str], name: str, into: str) -> None:

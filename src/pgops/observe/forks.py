@@ -39,6 +39,11 @@ def find_fork(mine: Path, other: Path) -> Fork | None:
     return last
 
 
+def ancestors_of(path: Path, fork: Fork) -> tuple[Piece, ...]:
+    """The timelines of a path that were left before the fork."""
+    return tuple(piece for piece in path if piece.ends_bytes is not None and piece.timeline < fork.timeline)
+
+
 def pieces_after(path: Path, fork: Fork) -> tuple[Piece, ...]:
     """The parts of a path that lie behind the fork, the first of them beginning there."""
     found = []

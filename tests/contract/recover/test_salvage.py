@@ -183,6 +183,46 @@ def test_every_committed_row_is_saved_and_no_other(server: Server) -> None:
     assert server.program("rows", wish) == summary, "made once"
 
 
+def test_rows_that_no_wal_tells_of_are_found_by_their_transaction(server: Server) -> None:
+    """Behind the test above: the same data directory, where nothing is known but where the branches parted."""
+    keep = server.top / "keep2"
+    server.run("mkdir", "-p", str(keep / "account"))
+    server.run("cp", "-a", str(server.data), str(keep / "data"))
+    account = json.loads(server.read("account/account.json"))
+    assert account["first_xid"] is not None and account["gaps"] == []
+    account |= {"gaps": ["WAL is missing from here to there"], "complete": False, "relations": []}
+    for name, content in (("account.json", json.dumps(account)), ("transactions.tsv", ""), ("changes.tsv", "")):
+        server.run("dd", "status=none", f"of={keep}/account/{name}", stdin=content)
+    wish = {"keep": str(keep), "bin_dir": str(server.bin_dir), "superuser": "boss"}
+    summary = server.program("rows", wish)
+    tables = {table["table"]: table for table in summary["tables"]}
+    assert set(tables) == {"public.plain", '"Odd Name"."a/b"', "public.parted_low", "public.counted"}
+    assert tables["public.plain"]["inserted"] is None and tables["public.plain"]["rows"] == len(PLAIN)
+    rows = list(csv.DictReader(server.run("cat", f"{keep}/salvage/postgres/public.plain.csv").splitlines()))
+    assert {row["id"]: row["body"] for row in rows} == {key: body for key, (_, body) in PLAIN.items()}
+    assert {(row["_pgops_change"], row["_pgops_committed_at"]) for row in rows} == {("unknown", "")}
+    said = " ".join(summary["unknown"])
+    assert f"rows of the transactions {account['first_xid']} to " in said and "WAL is missing" in said
+    assert "| postgres | public.plain | 7 | unknown | unknown | unknown |" in server.run(
+        "cat", f"{keep}/salvage/REPORT.md"
+    )
+
+
+def test_wal_that_ends_before_where_the_member_was_is_a_gap(server: Server) -> None:
+    whole = json.loads(server.read("account/account.json"))
+    wish = {
+        "pg_waldump": f"{server.bin_dir}/pg_waldump",
+        "wal_dirs": [f"{server.data}/pg_wal"],
+        "segment_bytes": 1 << 24,
+        "pieces": [{"timeline": 1, "from": whole["end_lsn"], "to": None}],
+        "into": None,
+        "reached": "F/0",
+    }
+    account = server.program("account", wish)
+    assert account["gaps"] == [f"WAL can be read to {account['end_lsn']}, and the member had come to F/0"]
+    assert server.program("account", {**wish, "reached": whole["end_lsn"]})["gaps"] == []
+
+
 def test_missing_wal_is_a_gap_and_not_nothing(server: Server) -> None:
     wal = server.top / "some-wal"
     server.run("mkdir", str(wal))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from pgops.observe.same_timeline import read_same_timeline
 from pgops.observe.snapshot import View
 from pgops.readings import Known, known
 from pgops.testing.fake_cluster import FakeCluster
+from pgops_recover.programs import argv_of
 
 
 @pytest.fixture
@@ -100,3 +102,17 @@ def test_where_two_of_one_number_part(pair: Pair) -> None:
         alike += 1
     place = dumped["one"][alike].partition("lsn: ")[2].partition(",")[0]
     assert format_lsn(fork) == format_lsn(parse_lsn(place)), (dumped["one"][alike], dumped["two"][alike])
+
+    # What was open at the fork is read from the timeline before.
+    wish = {
+        "pg_waldump": f"{pair.bin_dir}/pg_waldump",
+        "wal_dirs": [f"{pair.top}/two/pg_wal"],
+        "segment_bytes": SEGMENT,
+        "pieces": [{"timeline": 2, "from": format_lsn(fork), "to": None}],
+        "ancestors": [{"timeline": 1, "to": format_lsn(begins)}],
+        "into": None,
+    }
+    account = json.loads(pair.run(*argv_of("account", wish)))
+    assert account["complete"] and account["transactions"]["count"] == 1, account
+    assert [item["inserted"] for item in account["relations"]] == [9000]
+    assert account["first_xid"] == int(pair.sql("two", "SELECT min(xmin::text::int) FROM t WHERE body LIKE 'two%'"))
