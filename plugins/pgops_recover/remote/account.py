@@ -46,7 +46,7 @@ from pgops_recover.remote.segments import (
     timeline_before,
     written_segments,
 )
-from pgops_recover.remote.stretches import STRETCH_BYTES, Stretch, read_stretches, split, usual_workers
+from pgops_recover.remote.stretches import STRETCH_BYTES, Stretch, read_stretch, read_stretches, split, usual_workers
 
 _RMGRS = ("Heap", "Heap2", "Transaction", "Standby", "Storage", "Sequence", "Database")
 _PLACE = re.compile(r" (?:at|after) ([0-9A-F]+/[0-9A-F]+)")
@@ -173,9 +173,26 @@ class _Reader:
                 break
             begin = at
         if begin < fork:
-            told = self._take_records(timeline, begin, fork)
+            told = self._take_records(timeline, self._open_from(timeline, begin, fork), fork)
             if told:
                 self._early_why = f"the WAL before the fork cannot be read: {told}"
+
+    def _open_from(self, timeline: int, begin: int, fork: int) -> int:
+        """From where on there is every record of what is open at the fork; `begin`, where that cannot be told.
+
+        A transaction that the last snapshot of running ones does not know as ended is not older than `oldest`, and there is
+        none of its records before a snapshot that tells `oldest`, or less, as the next to be. Source: procarray.c and
+        standby.c, GetRunningTransactionData, LogStandbySnapshot (no transaction gets its id while that record is written).
+        """
+        if not self._filters():
+            return begin
+        running: list[tuple[int, int, int]] = []
+        for events, _, why in read_stretch(self._stretch(timeline, begin, fork, ("Standby", "XLOG"))):
+            running += [event[1:] for event in events if event[0] == "running"]
+            if why or ("restart",) in events:
+                return begin
+        oldest_running = running[-1][1] if running else 0
+        return max((place for following, _, place in running if not precedes(oldest_running, following)), default=begin)
 
     def _read_piece(self, timeline: int, begin: int, end: int | None) -> int:
         """Read one timeline's part; where it ended. WAL that is missing is a gap, and reading goes on behind it."""
@@ -211,9 +228,7 @@ class _Reader:
 
     def _take_records(self, timeline: int, begin: int, end: int | None) -> str:
         """Take in the records from `begin` on; what pg_waldump complained about, or nothing."""
-        dump = [self._wish["pg_waldump"], "-p", self._links, "-t", str(timeline)]
-        dump += [word for name in _RMGRS for word in ("-r", name)] if self._filters() else []
-        whole = Stretch(dump, begin, None, end, bool(self._wish.get("into")))
+        whole = self._stretch(timeline, begin, end, _RMGRS if self._filters() else ())
         until = self._run_end(timeline, begin)
         size = self._stretch_bytes - self._stretch_bytes % self._segment_bytes or self._segment_bytes
         stretches = split(whole, until if end is None else min(until, end), size)
@@ -221,6 +236,11 @@ class _Reader:
         for events, rows, why in read_stretches(stretches, self._workers):  # noqa: B007 - the last one's
             self._take_part(events, rows)
         return why
+
+    def _stretch(self, timeline: int, begin: int, end: int | None, rmgrs: Sequence[str]) -> Stretch:
+        dump = [self._wish["pg_waldump"], "-p", self._links, "-t", str(timeline)]
+        dump += [word for name in rmgrs for word in ("-r", name)]
+        return Stretch(dump, begin, None, end, bool(self._wish.get("into")))
 
     def _filters(self) -> bool:
         said = subprocess.run([self._wish["pg_waldump"], "--version"], capture_output=True, timeout=30, check=False)
@@ -252,7 +272,7 @@ class _Reader:
             xid, gid, family = rest
             self._prepared[xid] = (gid, family)
         elif name == "running":
-            following, running = rest
+            following, running, _ = rest
             self._horizon = following if self._horizon is None else self._horizon
             self._settled = self._settled if self._behind else running
         elif self._behind and name == "new_files":

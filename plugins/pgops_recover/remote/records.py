@@ -3,8 +3,8 @@
 Most lines are of a few plain kinds: one pattern takes these out of a whole block of text at once, and every other line is
 looked at by itself.
 
-Sources: PostgreSQL, src/backend/access/rmgrdesc/{heapdesc,xactdesc,standbydesc}.c of 12 to 18 (what a record is called
-there), src/bin/pg_waldump/pg_waldump.c (the line before it).
+Sources: PostgreSQL, src/backend/access/rmgrdesc/{heapdesc,xactdesc,standbydesc,xlogdesc}.c of 12 to 18 (what a record is
+called there), src/bin/pg_waldump/pg_waldump.c (the line before it).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache, reduce
 from typing import Any
+
+from pgops_recover.remote.segments import byte_position
 
 _FIRST_USER_OID = 16384
 _LARGE_OBJECTS = {2613, 2995}
@@ -30,7 +32,7 @@ _PLAIN = re.compile(
     rb"|Transaction len .{24}, tx: +(\d+), lsn: ([^/]+/)0*([^,]*), prev [^,]+, "
     rb"desc: COMMIT (\d{4,}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}) UTC"
     rb"|Heap2 {7}len .{24}, tx: .{44,60}?, desc: [^M\n].*"
-    rb"|(?:Btree|Hash|Gin|Gist|XLOG|CLOG) .*"
+    rb"|(?:Btree|Hash|Gin|Gist|CLOG) .*"
     rb")|(.*))\n"
 )
 """A plain insertion, update, deletion or commit, or what says nothing here, or else any line.
@@ -67,7 +69,8 @@ Event = tuple[Any, ...]
 - commit, family, place, moment, how, files that are dropped, rows here of each of the family (or None)
 - abort, family
 - prepare, xid, gid, family
-- running, next xid, oldest running xid
+- running, next xid, oldest running xid, place in bytes
+- restart: the server started, and transactions that were open may have ended without a record
 - new_files, files
 - seen, what is only counted
 """
@@ -128,7 +131,7 @@ class Records:
             if kind is not None and xid != b"0":
                 self._take_change(line, xid, kind, desc, relation)
             return
-        if not line.startswith((b"rmgr: T", b"rmgr: S", b"rmgr: D", b"rmgr: Heap ")):
+        if not line.startswith((b"rmgr: T", b"rmgr: S", b"rmgr: D", b"rmgr: X", b"rmgr: Heap ")):
             return
         match = _LINE.match(line)
         if match is None:
@@ -142,7 +145,9 @@ class Records:
         elif rmgr == b"Standby":
             running = _RUNNING.search(desc)
             if running:
-                self._add("running", int(running[1]), int(running[2]))
+                self._add("running", int(running[1]), int(running[2]), byte_position(place.decode()))
+        elif rmgr == b"XLOG" and desc.startswith((b"CHECKPOINT_SHUTDOWN", b"END_OF_RECOVERY")):
+            self._add("restart")
         elif rmgr == b"Storage" and desc.startswith(b"CREATE"):
             self._add("new_files", _files(desc))
         elif rmgr in _COUNTED:
