@@ -244,6 +244,18 @@ def _not_streaming(node: Node | None, survivor: Node | None) -> str | None:
     return None
 
 
+def _afterwards(params: Params, pinned: Pinned, first: Snapshot) -> str | None:
+    """The rows are in the copies; and where a number was taken twice, no backup from before leads to the survivor."""
+    incident = find_incident(params, pinned, first)
+    if not incident.losers:
+        return None
+    names = " and ".join(loser.name for loser in incident.losers)
+    told = f"pgops salvage {pinned.run_id}, which reads the rows that {names} alone had"
+    if any(loser.is_contested for loser in incident.losers):
+        return f"pgops backup --type full, since the WAL behind the older ones is of two branches; then {told}"
+    return told
+
+
 def _goal(params: Params, cluster: str) -> str:
     return f"let {params['survivor']} survive the split brain of the cluster {cluster}, and keep what the others have"
 
@@ -267,5 +279,6 @@ RECOVER = Procedure(
     steps=_steps,
     # Members come and go in such an incident; who leads, and whose data it is, must not.
     premises=("leader", "system_identifier", "key:config"),
+    afterwards=_afterwards,
 )
 """Mend a split brain in favour of the member that the operator named."""

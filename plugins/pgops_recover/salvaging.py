@@ -200,6 +200,11 @@ def _on_copy(
     )
 
 
+def _afterwards(params: Params, _pinned: Pinned, first: Snapshot) -> str | None:
+    found = copies_of(first, str(params["run"]), str(params.get("node") or ""))
+    return "; ".join(f"read {copy.path}/salvage/REPORT.md on {name}" for name, copy in found) or None
+
+
 SALVAGE = Procedure(
     name="salvage",
     goal=lambda params, cluster: f"read the rows that only the copies of the run {params['run']} have ({cluster})",
@@ -208,5 +213,6 @@ SALVAGE = Procedure(
     # Nothing of the cluster is touched, so nothing of it has to stand still.
     premises=(),
     lock="salvage",
+    afterwards=_afterwards,
 )
 """Read what only a kept copy has into a folder beside it."""

@@ -221,6 +221,8 @@ def tell_outcome(outcome: Outcome, plan: Plan, choices: Choices) -> int:
         raise RunEnded(outcome)
     if not choices.quiet:
         click.echo(_sentence(outcome, plan))
+        if outcome.next_step:
+            click.echo(f"  next: {outcome.next_step}")
         if outcome.why:
             click.echo(f"pgops: warning: {outcome.why}", err=True)
     if outcome.rest is not None:  # said with -q as well: somebody must decide

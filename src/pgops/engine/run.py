@@ -299,6 +299,8 @@ class Run:
             sentence, code = f"done: {self._plan.goal}", ExitCode.DONE
         told = tuple(verdict.reason for verdict in self._unproven)
         next_step = next((verdict.next_step for verdict in self._unproven if verdict.next_step), None)
+        if self._procedure.afterwards is not None and self._maybe and not self._unproven and not self._back:
+            next_step = self._procedure.afterwards(self._plan.params, self._plan.pinned, self._plan.first)
         outcome = Outcome(code, sentence, self._effects, run_id, next_step=next_step, unproven=told)
         rest = (
             self._procedure.rest(self._plan.params, self._plan.first)

@@ -181,7 +181,8 @@ class Procedure:
     first) is where it comes to rest when all its steps are done; `answers` names the states of rest that it answers, and
     it alone may act in one of them. `lock` is one of `pgops.observe.records.LOCKS`: runs under different ones do not bar
     each other. `settles`: where a step fails, what was done needs neither going on nor a way back, so its record goes
-    and nothing stays blocked; a run that was killed leaves its record all the same.
+    and nothing stays blocked; a run that was killed leaves its record all the same. `afterwards` (params, pinned, first) is
+    what a person should do next, once a run did something and all went well; None: nothing.
     """
 
     name: str
@@ -195,3 +196,4 @@ class Procedure:
     rest: Callable[[Params, Snapshot], Rest] | None = None
     answers: frozenset[str] = frozenset()
     settles: bool = False
+    afterwards: Callable[[Params, Pinned, Snapshot], str | None] | None = None

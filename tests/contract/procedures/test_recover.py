@@ -13,11 +13,12 @@ from pgops.observe.branch_facts import CopyFacts
 from pgops.observe.facts import RestStatus, StanzaDatabase, StanzaFacts
 from pgops.observe.snapshot import Snapshot, View
 from pgops.readings import Known, known
-from pgops.testing.case import Case, operator_host
+from pgops.testing.case import PINNED, Case, operator_host
 from pgops.testing.contract import CHECKS, check_refused
 from pgops.testing.fake_cluster import FakeCluster, fake_config
 from pgops.testing.fake_member import FakeMember
 from pgops.testing.fake_world import FakeWorld
+from pgops.testing.faults import Faults
 from pgops_recover.recovering import RECOVER
 
 PARAMS = {"survivor": "n2", "without": ""}
@@ -209,6 +210,25 @@ def test_a_patroni_that_dies_by_itself_before_it_is_killed_is_no_drift(params: d
         outcome = case.run_plan(world, plan)
         assert outcome.code == 0, outcome
         assert not any("pgops-silence" in str(action) for action in world.fake.effects if action.host == "n1")  # type: ignore[union-attr] # RunCommand and WriteFile have one
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_what_comes_next_is_told(cut: bool) -> None:
+    with operator_host():
+        faults = Faults()
+        case = Case(RECOVER, PARAMS, same_number, set_up)
+        world = case.world(faults=faults)
+        if cut:
+            faults.crash_after(7)
+            case.crash(world)
+            ended = case.go_on(case.world(world.fake))
+        else:
+            ended = case.run(world)
+        assert ended is not None and ended.next_step == (
+            "pgops backup --type full, since the WAL behind the older ones is of two branches; "
+            f"then pgops salvage {PINNED.run_id}, which reads the rows that n1 alone had"
+        )
+        assert case.run(case.world(world.fake)).next_step is None, "there was nothing to do"
 
 
 def test_nobody_is_rewound_on_the_way() -> None:
