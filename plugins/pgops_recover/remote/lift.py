@@ -3,9 +3,12 @@
 Called with one JSON document: `data_dir`, `bin_dir` (null: the search path), `above` (the highest timeline that is known),
 `histories` (file name to text, of other members: PostgreSQL takes the first number that no history file has), `archive`
 (the words of pgBackRest, null: there is none). It may be called again: what is high enough is left alone. Of the archive
-only history files are read, since segments of this timeline's number may be another member's there.
+only history files are read, since segments of this timeline's number may be another member's there. It is started with the
+configuration that it ran with last, which on Debian is not in the data directory: an initdb's default that lies there would
+archive nothing.
 Sources: PostgreSQL, src/backend/access/transam/timeline.c (findNewestTimeLine, existsTimeLineHistory: the archive, then
-pg_wal) and xlog.c (StartupXLOG, the new timeline at the end of archive recovery); docs, pg_ctl (stop: fast is SIGINT).
+pg_wal) and xlog.c (StartupXLOG, the new timeline at the end of archive recovery), src/backend/postmaster/postmaster.c
+(CreateOptsFile: each word of the last start stands in quotes); docs, pg_ctl (stop: fast is SIGINT).
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ _STOP_S = 6 * 3600.0
 _ARCHIVE_S = 120.0
 _MARK = "pgops_lift"
 _HISTORY = re.compile(r"[0-9A-F]{8}\.history")
+_CONFIG_FILE = re.compile(r'"(?:--|-c(?:" ")?)config[-_]file=([^"]+)"', re.IGNORECASE)
 
 
 def main(words: list[str]) -> int:
@@ -57,9 +61,10 @@ def lift(wish: Mapping[str, Any]) -> int:
         raise Fault(f"{data} was not stopped cleanly ({state}): start it and stop it with pg_ctl -m fast first")
     if os.path.exists(f"{data}/standby.signal"):
         raise Fault(f"{data} is a standby's: it has a standby.signal")
+    config = _config_file(data)
     lent = [name for name, text in wish["histories"].items() if _lend(f"{data}/pg_wal", name, text)]
     _write(f"{data}/recovery.signal", "")
-    _run(wish, timeline)
+    _run(wish, timeline, config)
     for name in lent:
         os.unlink(f"{data}/pg_wal/{name}")
     state, timeline = _control(wish)
@@ -68,7 +73,7 @@ def lift(wish: Mapping[str, Any]) -> int:
     return timeline
 
 
-def _run(wish: Mapping[str, Any], before: int) -> None:
+def _run(wish: Mapping[str, Any], before: int, config: Mapping[str, str]) -> None:
     """Start it where nobody can connect, wait for its new timeline, let that be archived, and stop it."""
     data = wish["data_dir"]
     with tempfile.TemporaryDirectory(prefix="pgops-") as place:  # a socket's path has at most 107 bytes
@@ -77,6 +82,7 @@ def _run(wish: Mapping[str, Any], before: int) -> None:
             "cluster_name": _MARK,
             "unix_socket_directories": place,
             "restore_command": _histories_alone(wish["archive"]),
+            **config,
         }
         argv = [_program(wish, "postgres"), "-D", data]
         argv += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
@@ -89,6 +95,18 @@ def _run(wish: Mapping[str, Any], before: int) -> None:
                 if server.poll() is None:
                     server.send_signal(signal.SIGINT)
                 server.wait(_STOP_S)
+
+
+def _config_file(data: str) -> dict[str, str]:
+    """The setting that names its configuration, where the last start named one; an earlier try of ours named it again."""
+    try:
+        with open(f"{data}/postmaster.opts", encoding="utf-8") as file:
+            named = _CONFIG_FILE.findall(file.read())
+    except FileNotFoundError:
+        return {}
+    if named and not os.path.isabs(named[-1]):
+        raise Fault(f"its last start named the configuration {named[-1]}, and from which directory is not known")
+    return {"config_file": named[-1]} if named else {}
 
 
 def _await_timeline(wish: Mapping[str, Any], server: subprocess.Popen[bytes], before: int, log: Any) -> None:

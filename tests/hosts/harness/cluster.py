@@ -15,7 +15,7 @@ from hosts.harness.command import HarnessFault
 from hosts.harness.machine import Machine
 from hosts.harness.operator import HOST_USER
 from hosts.harness.pgops_yml import render
-from hosts.harness.rights import SUDOERS, sudoers
+from hosts.harness.rights import ROOT_SUDOERS, SUDOERS, sudoers
 
 T = TypeVar("T")
 
@@ -49,6 +49,9 @@ class PatroniCluster:
             machine.write("/etc/patroni/config.yml", guide.patroni_yml(self.plan, name), owner="postgres", mode=0o600)
             machine.write("/etc/pgbackrest.conf", guide.pgbackrest_conf(self.plan), owner="postgres", mode=0o640)
             machine.write("/etc/haproxy/haproxy.cfg", guide.haproxy_cfg(self.plan))
+            machine.call(["install", "-d", "-o", "postgres", "-g", "postgres", self.plan.config_dir])
+            for file, text in guide.postgresql_files(self.plan).items():
+                machine.write(f"{self.plan.config_dir}/{file}", text, owner="postgres", mode=0o640)
             self.grant(name)
             machine.call(["systemctl", "enable", "--quiet", *_UNITS])
             # etcd's start waits for a quorum, which the other hosts are still to bring.
@@ -71,6 +74,19 @@ class PatroniCluster:
     def revoke(self, name: str) -> None:
         """Take the sudoers lines away."""
         (self.hosts[name].root / SUDOERS.lstrip("/")).unlink()
+
+    def grant_root(self, name: str) -> None:
+        """Allow the plain operator all of root on a host, which he needs to act."""
+        self.hosts[name].write(ROOT_SUDOERS, f"{HOST_USER} ALL=(ALL) NOPASSWD: ALL\n", mode=0o440)
+
+    def revoke_root(self, name: str) -> None:
+        """Take that away again."""
+        (self.hosts[name].root / ROOT_SUDOERS.lstrip("/")).unlink(missing_ok=True)
+
+    def sql(self, name: str, statement: str) -> list[list[str]]:
+        """The rows of a statement on this host's own PostgreSQL, over its socket. Raises `HarnessFault`."""
+        said = self.hosts[name].call(["psql", "-qXAtF\t", "-c", statement], user="postgres")
+        return [line.split("\t") for line in said.splitlines()]
 
     def pgops_yml(self, path: Path, *, login: str = HOST_USER, addresses: bool = False) -> Path:
         """Write the operator's pgops.yml, with `login` (`HOST_USER` or root) on the hosts; gives the path.

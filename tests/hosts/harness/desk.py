@@ -20,8 +20,8 @@ class Desk:
         self._config = cluster.pgops_yml(self._operator.directory / f"acting-{login}.yml", login=login)
         self._state = state
 
-    def pgops(self, *words: str) -> CommandResult:
-        return self._operator.run(self._argv(*words), timeout_s=120, environment=self._environment)
+    def pgops(self, *words: str, timeout_s: float = 120.0) -> CommandResult:
+        return self._operator.run(self._argv(*words), timeout_s=timeout_s, environment=self._environment)
 
     def _argv(self, *words: str) -> list[str]:
         return [str(PGOPS), "-c", str(self._config), *words]
@@ -30,8 +30,8 @@ class Desk:
     def _environment(self) -> dict[str, str]:
         return {"PGOPS_STATE_DIR": str(self._state)}
 
-    def done(self, *words: str) -> str:
-        result = self.pgops(*words)
+    def done(self, *words: str, timeout_s: float = 120.0) -> str:
+        result = self.pgops(*words, timeout_s=timeout_s)
         assert result.exit_code == 0, f"{words}: {result.fault}\n{result.stdout}\n{result.stderr}"
         return result.stdout + result.stderr
 

@@ -38,6 +38,11 @@ class Plan:
         return f"/var/lib/postgresql/{self.version}/{SCOPE}"
 
     @property
+    def config_dir(self) -> str:
+        """Where Debian puts a cluster's configuration, which is not in the data directory."""
+        return f"/etc/postgresql/{self.version}/{SCOPE}"
+
+    @property
     def bin_dir(self) -> str:
         """Where Debian puts the programs of this major version."""
         return f"/usr/lib/postgresql/{self.version}/bin"
@@ -99,6 +104,7 @@ postgresql:
   connect_address: {own}:5432
   data_dir: {plan.data_dir}
   bin_dir: {plan.bin_dir}
+  config_dir: {plan.config_dir}
   authentication:
     superuser: {{username: postgres, password: {plan.passwords.superuser}}}
     replication: {{username: replicator, password: {plan.passwords.replication}}}
@@ -114,6 +120,15 @@ postgresql:
     - host replication replicator {plan.subnet} scram-sha-256
 tags: {{nofailover: false, noloadbalance: false, clonefrom: false, nosync: false}}
 """
+
+
+def postgresql_files(plan: Plan) -> dict[str, str]:
+    """The files that Debian's pg_createcluster makes, by name, from which Patroni makes its own."""
+    return {
+        "postgresql.conf": f"data_directory = '{plan.data_dir}'\n",
+        "pg_hba.conf": "local all postgres peer\n",
+        "pg_ident.conf": "",
+    }
 
 
 def pgbackrest_conf(plan: Plan) -> str:

@@ -12,6 +12,7 @@ from hosts.harness.guide import STANZA, Plan
 from hosts.harness.operator import HOST_USER
 
 SUDOERS = "/etc/sudoers.d/pgops"
+ROOT_SUDOERS = "/etc/sudoers.d/pgops-root"
 
 _FILES = ("recovery.signal", "standby.signal", "backup_label", "postmaster.pid", "PG_VERSION", "postgresql.auto.conf")
 _QUIET = r"--log-level-console\=off --log-level-stderr\=error --log-level-file\=off"

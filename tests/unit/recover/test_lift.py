@@ -27,7 +27,7 @@ esac
 _POSTGRES = """#!{python}
 import os, re, signal, sys, time
 data = sys.argv[2]
-open(f"{{data}}/postmaster.opts", "w").write(" ".join(sys.argv))
+open(f"{{data}}/postmaster.opts", "w").write(sys.argv[0] + "".join(f' "{{word}}"' for word in sys.argv[1:]) + "\\n")
 open(f"{{data}}/postmaster.pid", "w").write(str(os.getpid()))
 number, _ = open(f"{{data}}/control").read().split(None, 1)
 if not os.path.exists(f"{{data}}/recovery.signal"):
@@ -96,14 +96,32 @@ def test_above_every_number_that_was_used_and_stopped_again(
 def test_nobody_can_connect_and_only_history_files_are_fetched(survivor: Survivor) -> None:
     assert survivor.run(archive=["pgbackrest", "--config=/odd dir/100%.conf"]) == 0
     said = (survivor.data / "postmaster.opts").read_text()
-    assert "listen_addresses= " in said and "recovery_target_timeline=current" in said
-    command = said.partition("restore_command=")[2]
+    assert '"listen_addresses="' in said and "config_file" not in said and "recovery_target_timeline=current" in said
+    command = said.partition('"restore_command=')[2].rpartition('"')[0]
     asked = command.replace("%f", "{name}").replace("%p", "/x/y").replace("%%", "%").replace("exec", "echo", 1)
     for name, code in (("00000002.history", 0), ("000000010000000000000004", 1)):
         ended = subprocess.run(["/bin/sh", "-c", asked.format(name=name)], capture_output=True, text=True, check=False)
         assert ended.returncode == code, ended
         words = ["pgbackrest", "--config=/odd dir/100%.conf", "archive-get", name, "/x/y"]
         assert ended.stdout.split() == (" ".join(words).split() if code == 0 else []), shlex.join(words)
+
+
+@pytest.mark.parametrize("words", ['"--config-file=/etc/pg/x.conf" "--port=1"', '"-c" "config_file=/etc/pg/x.conf"'])
+def test_it_is_started_with_the_configuration_that_it_had(survivor: Survivor, words: str) -> None:
+    """As Patroni names it, and Debian's pg_ctlcluster; again after a try that was cut off."""
+    (survivor.data / "postmaster.opts").write_text(f'/bin/postgres "-D" "{survivor.data}" {words}\n')
+    for above in (3, 4):
+        assert survivor.run(above=above) == 0
+        assert '"-c" "config_file=/etc/pg/x.conf"' in (survivor.data / "postmaster.opts").read_text()
+
+
+def test_a_configuration_at_a_place_that_is_not_known_is_refused(
+    survivor: Survivor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (survivor.data / "postmaster.opts").write_text('/bin/postgres "-D" "data" "--config_file=x.conf"\n')
+    assert survivor.run() == 74
+    assert "named the configuration x.conf" in capsys.readouterr().err
+    assert survivor.histories() == [] and not (survivor.data / "recovery.signal").exists()
 
 
 def test_a_number_that_stays_too_low_is_said(survivor: Survivor, capsys: pytest.CaptureFixture[str]) -> None:
