@@ -90,7 +90,7 @@ def _evidence(incident: Incident) -> Step:
     """Who leads now, and that nobody who may lose is unseen."""
     survivor = incident.survivor
 
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
+    def check(first: Snapshot, now: Snapshot) -> Verdict:
         keys, node = known(now.keys), now.node(survivor)
         sql = known(node.sql) if node else None
         if node is None:
@@ -98,7 +98,7 @@ def _evidence(incident: Incident) -> Step:
         if keys is None or sql is None:
             why = reason(now.keys) if keys is None else reason(node.sql)
             return unread(f"whether {survivor} leads cannot be read: {why}", "pgops health")
-        obstacle = _obstacle(incident, now, keys, sql)
+        obstacle = _obstacle(incident, now, keys, sql) or _fixed(incident, first)
         if obstacle is not None:
             return obstacle
         if not incident.losers:
@@ -184,6 +184,19 @@ def _obstacle(incident: Incident, now: Snapshot, keys: DcsKeys, sql: SqlFacts) -
 def _is_held(name: str, now: Snapshot) -> bool:
     state = find_service({"node": name}, now)
     return not isinstance(state, str) and state.held
+
+
+def _fixed(incident: Incident, first: Snapshot) -> Verdict | None:
+    """Before any Patroni is killed: whether what is kept can be moved aside. Why not, if it cannot."""
+    nodes = {loser.name: first.node(loser.name) for loser in incident.losers}
+    branches = {name: known(node.branch) for name, node in nodes.items() if node is not None}
+    told = [f"{name}: {why}" for name, branch in branches.items() if branch is not None for why in branch.fixed]
+    if not told:
+        return None
+    return blocked(
+        f"what a loser has is kept by moving it aside, which cannot be done: {'; '.join(told)}",
+        "let PostgreSQL's user write the directory above it; a volume of its own can only be kept by a snapshot of it",
+    )
 
 
 def _start_again(name: str, incident: Incident) -> Step:

@@ -16,7 +16,7 @@ import pytest
 
 from hosts.harness.cluster import PatroniCluster
 from hosts.harness.desk import Desk
-from hosts.harness.guide import SCOPE
+from hosts.harness.guide import SCOPE, STANZA
 from hosts.harness.operator import HOST_USER
 
 pytestmark = [pytest.mark.hosts, pytest.mark.xdist_group("hosts")]
@@ -193,7 +193,11 @@ def test_the_survivor_has_not_the_lock(cluster: PatroniCluster, tmp_path: Path) 
             # Members that read the archive follow the highest timeline there: all of them down to the fork must be in it.
             histories = "SELECT pg_read_file('pg_wal/' || name) FROM pg_ls_waldir() WHERE name LIKE '%.history'"
             present = int(cluster.sql(survivor, "SELECT timeline_id FROM pg_control_checkpoint()")[0][0])
-            archived = cluster.hosts[survivor].call(["ls", f"/var/lib/pgbackrest/archive/{SCOPE}/17-1"]).split()
+            archived = (
+                cluster.hosts[survivor]
+                .call(["ls", f"/var/lib/pgbackrest/archive/{STANZA}/{cluster.plan.version}-1"])
+                .split()
+            )
             ancestors = {int(line[0]) for line in cluster.sql(survivor, histories) if line[0].isdecimal()}
             assert {f"{each:08X}.history" for each in (*ancestors, present) if each > 1} <= set(archived)
 

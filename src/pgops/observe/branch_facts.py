@@ -14,7 +14,8 @@ class BranchFacts:
     """What a data directory tells of its branch. `serving`: a postmaster uses it. `histories` are its history files.
 
     `end_bytes` and `end_timeline` are the true end of WAL of a directory that nobody uses, None where it is used or has no
-    WAL that can be read. `there` False: there is no data directory.
+    WAL that can be read. `there` False: there is no data directory. `fixed` says of it, and of what its links lead to, why
+    it cannot be moved aside.
     """
 
     there: bool
@@ -22,6 +23,7 @@ class BranchFacts:
     histories: Mapping[int, str] = field(default_factory=dict)
     end_bytes: int | None = None
     end_timeline: int | None = None
+    fixed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The branch of WAL that a data directory is on: its history files, whether a postmaster uses it, and its true end.
 
 Sources: PostgreSQL, src/bin/pg_ctl (status: 0 runs, 3 does not, 4 no usable directory); src/bin/pg_waldump, which ends at the
-end of WAL with the place at which no further record begins; FACTS of pg_controldata as in `pgops.observe.host`.
+end of WAL with the place at which no further record begins; FACTS of pg_controldata as in `pgops.observe.host`; util-linux,
+mountpoint.
 """
 
 from __future__ import annotations
@@ -25,6 +26,18 @@ data=$1 bin=$2
 case $? in 0) echo serving ;; 3) echo idle ;; *) echo "pg_ctl cannot say whether $data is used" >&2; exit 74 ;; esac
 for file in "$data"/pg_wal/*.history; do
     [ ! -f "$file" ] || printf 'history %s %s\n' "${file##*/}" "$(base64 -w 0 <"$file")"
+done
+fixed() { printf 'fixed %s\n' "$(printf '%s %s' "$1" "$2" | base64 -w 0)"; }
+for place in "$data" "$data/pg_wal" "$data"/pg_tblspc/*; do
+    if [ "$place" != "$data" ]; then
+        [ -L "$place" ] || continue
+        place=$(readlink -- "$place")
+    elif [ -L "$place" ]; then
+        fixed "$place" 'is a link: name the directory itself as hosts.NAME.data_dir'
+    fi
+    above=${place%/*}
+    [ -w "${above:-/}" ] || fixed "$place" "lies in a directory that PostgreSQL's user may not write"
+    ! mountpoint -q -- "$place" || fixed "$place" 'is a mount point'
 done
 "${bin}pg_ctl" -D "$data" status >/dev/null 2>&1 && exit 0
 control=$("${bin}pg_controldata" -D "$data") || exit 74
@@ -79,7 +92,7 @@ def parse_branch(output: str) -> BranchFacts:
         return BranchFacts(there=False, serving=False)
     if not lines or lines[0] not in ("serving", "idle"):
         raise ValueError(f"not what was asked for: {output[:100]!r}")
-    histories, end_bytes, end_timeline = {}, None, None
+    histories, end_bytes, end_timeline, fixed = {}, None, None, []
     for line in lines[1:]:
         word, _, rest = line.partition(" ")
         if word == "history":
@@ -87,9 +100,11 @@ def parse_branch(output: str) -> BranchFacts:
             match = _HISTORY.fullmatch(name)
             if match:
                 histories[int(match[1], 16)] = b64decode(content, validate=True).decode("utf-8", "replace")
+        elif word == "fixed":
+            fixed.append(printable(b64decode(rest, validate=True).decode("utf-8", "replace")))
         elif word == "end":
             timeline, _, said = rest.partition(" ")
             places = _PLACE.findall(said)
             if timeline.isdecimal() and places:
                 end_timeline, end_bytes = int(timeline), parse_lsn(places[-1])
-    return BranchFacts(True, lines[0] == "serving", histories, end_bytes, end_timeline)
+    return BranchFacts(True, lines[0] == "serving", histories, end_bytes, end_timeline, tuple(fixed))

@@ -241,6 +241,19 @@ def test_nobody_is_rewound_on_the_way() -> None:
         assert world.fake.members["n1"].patroni == "running" and world.fake.members["n1"].in_recovery
 
 
+def test_what_cannot_be_moved_aside_is_told_before_any_patroni_is_killed() -> None:
+    def world() -> FakeCluster:
+        fake = split_brain()
+        node = fake.snapshot(frozenset({View.BRANCH})).node("n1")
+        branch = known(node.branch) if node else None
+        assert branch is not None
+        fake.facts["n1"] = {"branch": Known(replace(branch, fixed=("/srv/space is a mount point",)))}
+        return fake
+
+    said = check_refused(Case(RECOVER, PARAMS, world, set_up))
+    assert "cannot be done: n1: /srv/space is a mount point" in said
+
+
 def test_what_must_not_be_done_is_refused() -> None:
     assert "n3 takes no writes" in check_refused(Case(RECOVER, {**PARAMS, "survivor": "n3"}, split_brain, set_up))
     below = {"survivor": "n1", "without": "n2"}
