@@ -98,7 +98,7 @@ def _evidence(incident: Incident) -> Step:
         if keys is None or sql is None:
             why = reason(now.keys) if keys is None else reason(node.sql)
             return unread(f"whether {survivor} leads cannot be read: {why}", "pgops health")
-        obstacle = _obstacle(incident, now, keys, sql) or _fixed(incident, first)
+        obstacle = _obstacle(incident, now, keys, sql) or _unready(incident, first)
         if obstacle is not None:
             return obstacle
         if not incident.losers:
@@ -186,8 +186,16 @@ def _is_held(name: str, now: Snapshot) -> bool:
     return not isinstance(state, str) and state.held
 
 
-def _fixed(incident: Incident, first: Snapshot) -> Verdict | None:
-    """Before any Patroni is killed: whether what is kept can be moved aside. Why not, if it cannot."""
+def _unready(incident: Incident, first: Snapshot) -> Verdict | None:
+    """Before any Patroni is killed: why what is to be kept could not be found any more, or not be moved aside."""
+    places = {loser.name: loser.data_dir for loser in incident.losers if not loser.config.data_dir}
+    if incident.lift is not None and not incident.lift.config.data_dir:
+        places[incident.survivor] = incident.lift.data_dir
+    if places:
+        return blocked(
+            f"where the data of {', '.join(places)} lies is told by its server alone, which is stopped on the way",
+            f"set in pgops.yml: {'; '.join(f'hosts.{name}.data_dir: {place}' for name, place in places.items())}",
+        )
     nodes = {loser.name: first.node(loser.name) for loser in incident.losers}
     branches = {name: known(node.branch) for name, node in nodes.items() if node is not None}
     told = [f"{name}: {why}" for name, branch in branches.items() if branch is not None for why in branch.fixed]

@@ -22,6 +22,10 @@ _READ = r"""
 export LC_ALL=C
 data=$1 bin=$2
 [ -e "$data/PG_VERSION" ] || { [ ! -d "$data" ] || [ -x "$data" ] || exit 77; echo absent; exit 0; }
+command -v "${bin}pg_ctl" >/dev/null || {
+    echo "there is no ${bin}pg_ctl; set hosts.NAME.bin_dir in pgops.yml" >&2
+    exit 74
+}
 "${bin}pg_ctl" -D "$data" status >/dev/null 2>&1
 case $? in 0) echo serving ;; 3) echo idle ;; *) echo "pg_ctl cannot say whether $data is used" >&2; exit 74 ;; esac
 for file in "$data"/pg_wal/*.history; do

@@ -254,6 +254,18 @@ def test_what_cannot_be_moved_aside_is_told_before_any_patroni_is_killed() -> No
     assert "cannot be done: n1: /srv/space is a mount point" in said
 
 
+@pytest.mark.parametrize(("survivor", "told"), [("n2", "the data of n1 lies"), ("n1", "the data of n2, n3, n1 lies")])
+def test_a_data_directory_that_only_the_server_tells_is_to_be_configured_first(survivor: str, told: str) -> None:
+    """Once it is stopped nobody would find its copies, and the run would end with every Patroni killed."""
+
+    def world() -> FakeCluster:
+        fake = split_brain()
+        fake.config = replace(fake.config, hosts=tuple(replace(host, data_dir=None) for host in fake.config.hosts))
+        return fake
+
+    assert told in check_refused(Case(RECOVER, {**PARAMS, "survivor": survivor}, world, let_leases_end))
+
+
 def test_what_must_not_be_done_is_refused() -> None:
     assert "n3 takes no writes" in check_refused(Case(RECOVER, {**PARAMS, "survivor": "n3"}, split_brain, set_up))
     below = {"survivor": "n1", "without": "n2"}

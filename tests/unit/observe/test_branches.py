@@ -31,11 +31,15 @@ def data() -> Iterator[Path]:
         yield found
 
 
+def run(data: Path, programs: Path) -> subprocess.CompletedProcess[str]:
+    as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
+    argv = [*as_nobody, "sh", "-c", _READ, "pgops-branch", str(data), f"{programs}/"]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+
+
 def read(data: Path) -> tuple[str, ...]:
     """What of it, and of what its links lead to, cannot be moved aside."""
-    as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
-    argv = [*as_nobody, "sh", "-c", _READ, "pgops-branch", str(data), f"{data.parent}/bin/"]
-    ended = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+    ended = run(data, data.parent / "bin")
     assert ended.returncode == 0, ended.stderr
     return parse_branch(ended.stdout).fixed
 
@@ -66,3 +70,10 @@ def test_a_data_directory_that_is_a_link_or_in_a_directory_of_roots(data: Path) 
         assert read(data) == (f"{data} lies in a directory that PostgreSQL's user may not write",)
     finally:
         data.parent.chmod(0o755)
+
+
+def test_programs_that_are_not_there_are_told_with_their_setting(data: Path) -> None:
+    """Debian has them on no search path."""
+    ended = run(data, data.parent / "nowhere")
+    assert ended.returncode == 74
+    assert f"there is no {data.parent}/nowhere/pg_ctl; set hosts.NAME.bin_dir in pgops.yml" in ended.stderr
