@@ -123,6 +123,7 @@ def stop_survivor(incident: Incident, lift: Lift) -> Step:
         views=frozenset({View.BRANCH, View.SQL}),
         hosts=frozenset({name}),
         risk=Risk.INTERRUPT,
+        may_settle=True,
         usually="seconds, by the size of its checkpoint",
         interrupts=f"clients of {name} lose their connections, until it leads on its new timeline",
     )

@@ -129,6 +129,7 @@ def stop(loser: Loser) -> Step:
         views=frozenset({View.BRANCH, View.COPIES}),
         hosts=frozenset({loser.name}),
         risk=Risk.INTERRUPT,
+        may_settle=True,
         usually="seconds, by the size of its checkpoint",
         interrupts=f"clients of {loser.name} lose their connections; what they committed there is kept, aside",
     )

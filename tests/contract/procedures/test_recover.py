@@ -12,6 +12,7 @@ import pytest
 from pgops.observe.branch_facts import CopyFacts
 from pgops.observe.facts import RestStatus, StanzaDatabase, StanzaFacts
 from pgops.observe.snapshot import Snapshot, View
+from pgops.plan.actions import RunCommand
 from pgops.readings import Known, known
 from pgops.testing.case import PINNED, Case, operator_host
 from pgops.testing.contract import CHECKS, check_refused
@@ -229,6 +230,21 @@ def test_what_comes_next_is_told(cut: bool) -> None:
             f"then pgops salvage {PINNED.run_id}, which reads the rows that n1 alone had"
         )
         assert case.run(case.world(world.fake)).next_step is None, "there was nothing to do"
+
+
+def test_a_loser_whose_postgresql_ends_by_itself_before_it_is_stopped_is_no_drift() -> None:
+    """Its host was rebooted, say: the hold keeps its Patroni from starting it again."""
+    with operator_host():
+        case = Case(RECOVER, PARAMS, split_brain, set_up)
+        world = case.world()
+        plan = case.plan(world)
+        world.fake.change("n1", postgres="crashed")
+        outcome = case.run_plan(world, plan)
+        assert outcome.code == 0, outcome
+        assert not any(
+            "pg_ctl" in str(action.argv[0]) for action in world.fake.effects if isinstance(action, RunCommand)
+        )
+        assert world.fake.destroyed == [] and world.fake.members["n1"].in_recovery
 
 
 def test_nobody_is_rewound_on_the_way() -> None:
