@@ -50,8 +50,8 @@ class Stretch(NamedTuple):
 
 
 def usual_workers() -> int:
-    """How many processes read where nobody says another number."""
-    return min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
+    """How many processes read where nobody says another number: each keeps a pg_waldump busy, on a processor of its own."""
+    return max(1, min(_MOST_WORKERS, len(os.sched_getaffinity(0)) // 2))
 
 
 def split(whole: Stretch, until: int, size: int) -> list[Stretch]:
@@ -66,7 +66,10 @@ def split(whole: Stretch, until: int, size: int) -> list[Stretch]:
 
 
 def read_stretches(stretches: Sequence[Stretch], workers: int) -> Iterator[Part]:
-    """What they say, in their order, up to the first that pg_waldump complains about. Raises OSError."""
+    """What they say, in their order, up to the first that pg_waldump complains about. Raises OSError.
+
+    What a process was to read that died, this one reads.
+    """
     if len(stretches) == 1 or workers == 1:
         whole = stretches[0]._replace(limit=None)
         yield from read_stretch(whole)
@@ -118,9 +121,11 @@ def _whole_lines(stream: IO[bytes]) -> Iterator[bytes]:
         block = stream.read(_BLOCK_BYTES)
         if not block:
             break
-        text, newline, rest = (rest + block).rpartition(b"\n")
-        if newline:
-            yield text + newline
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield rest + block[:end]
+            rest = b""
+        rest += block[end:]
     if rest:
         yield rest + b"\n"
 
@@ -159,9 +164,9 @@ class _Worker:
     def __init__(self, stretch: Stretch) -> None:
         told, tell = os.pipe()
         self._told = os.fdopen(told, "rb")
-        self._pid = os.fork()
-        if self._pid == 0:
-            _work(stretch, tell)
+        self._pid = 0
+        with suppress(OSError):  # there may be no more processes: then it is one that died
+            self._pid = os.fork() or _work(stretch, tell)
         os.close(tell)
 
     def part(self) -> Part | None:
@@ -169,8 +174,10 @@ class _Worker:
         with self._told:
             told = self._told.read()
         pid, self._pid = self._pid, 0
-        _, status = os.waitpid(pid, 0)
-        return None if status else marshal.loads(told)  # noqa: S302 - of a process of our own
+        if not pid or os.waitpid(pid, 0)[1]:
+            return None
+        part: Part = marshal.loads(told)  # noqa: S302 - of a process of our own
+        return part
 
     def stop(self) -> None:
         """End it; what it read is not wanted."""

@@ -56,6 +56,14 @@ def test_stretches_touch_and_the_last_is_open() -> None:
     assert len(split(_whole(("x",), 0x1800), 1 << 32, 1 << 30)) == 1, "one process would keep too much"
 
 
+@pytest.mark.parametrize(("processors", "workers"), [(1, 1), (2, 1), (4, 2), (64, 4)])
+def test_a_reader_and_its_pg_waldump_have_a_processor_each(
+    monkeypatch: pytest.MonkeyPatch, processors: int, workers: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(processors)))
+    assert stretches.usual_workers() == workers
+
+
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_a_record_is_in_the_stretch_in_which_it_begins(dump: Any, workers: int) -> None:
     places = [0x18, 0xFF8, 0x1000, 0x1FF8, 0x3000, 0x3008]
@@ -84,14 +92,19 @@ def test_a_line_without_an_end_counts(dump: Any) -> None:
     assert _xids(read_stretch(_whole(program))) == [[7]]
 
 
-def test_a_process_that_dies_loses_nothing(dump: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    nice = os.nice
+def _die(_by: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
-    def die(by: int) -> int:
-        os.kill(os.getpid(), signal.SIGKILL)
-        return nice(by)
 
-    monkeypatch.setattr(os, "nice", die)
+def _refuse() -> int:
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
+@pytest.mark.parametrize(("call", "instead"), [("nice", _die), ("fork", _refuse)])
+def test_a_process_that_dies_or_is_not_to_be_had_loses_nothing(
+    dump: Any, monkeypatch: pytest.MonkeyPatch, call: str, instead: Any
+) -> None:
+    monkeypatch.setattr(os, call, instead)
     places = [0x18, 0x1018, 0x2018]
     parts = read_stretches(split(_whole(dump(_lines(*places))), 0x3000, SIZE), 2)
     assert _xids(parts) == [[0x18], [0x1018], [0x2018]]
