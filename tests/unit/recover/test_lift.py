@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -70,7 +71,11 @@ class Survivor:
     def run(self, **more: object) -> int:
         """As it is called on a host."""
         wish: dict[str, Any] = {"data_dir": str(self.data), "bin_dir": str(self.bin), "above": 3, "archive": None}
-        return lift.main([json.dumps({**wish, "histories": HISTORIES, **more})])
+        before = os.umask(0o022)
+        try:
+            return lift.main([json.dumps({**wish, "histories": HISTORIES, **more})])
+        finally:
+            os.umask(before)
 
     def histories(self) -> list[str]:
         """The history files in pg_wal."""
