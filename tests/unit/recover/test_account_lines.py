@@ -97,6 +97,16 @@ def test_a_transaction_older_than_the_wal_makes_it_incomplete() -> None:
     assert not told["complete"] and "began before the WAL that is left" in told["straddling"]["why"]
 
 
+def test_ids_that_began_anew_are_not_the_oldest() -> None:
+    """The snapshot knows of every transaction from 4294967290 on; 5 and 10 are younger."""
+    running = end(0, b"RUNNING_XACTS nextXid 4294967290 latestCompletedXid 7 oldestRunningXid 7", b"Standby    ")
+    lines = [line for xid in (10, 4294967294, 5) for line in (heap(xid, b"INSERT off 1 flags 0x00"), end(xid, COMMIT))]
+    log = Log([running], lines)
+    assert log.tell()["straddling"]["complete"] and counts(log) == (3, 0, 0)
+    log.behind += [heap(4294967280, b"INSERT off 1 flags 0x00"), end(4294967280, COMMIT)]
+    assert not log.tell()["straddling"]["complete"]
+
+
 def test_catalogues_alone_are_no_users_transaction() -> None:
     head = HEAD % (b"Heap       ", 740, 1)
     inplace = head + b"INPLACE off 40, blkref #0: rel 1663/5/1259 blk 3\n"

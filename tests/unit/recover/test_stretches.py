@@ -87,6 +87,14 @@ def test_a_line_that_is_none_does_not_hide_where_a_stretch_ends(dump: Any) -> No
     assert part == [0x18]
 
 
+@pytest.mark.parametrize("size", [7, 64, 200])
+def test_a_line_may_be_longer_than_a_block(dump: Any, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(stretches, "_BLOCK_BYTES", size)
+    places = [0x18, 0x58, 0x98]
+    parts = read_stretch(_whole(dump(_lines(*places))))
+    assert sum(1 for part in parts for rows in part[1].values() for _ in rows[0]) == 3
+
+
 def test_a_line_without_an_end_counts(dump: Any) -> None:
     program = dump({}, says="printf '%s' '" + (LINE % (7, 7, INSERT)).decode().rstrip() + "'")
     assert _xids(read_stretch(_whole(program))) == [[7]]
