@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -184,7 +185,7 @@ class _Reader:
         none of its records before a snapshot that tells `oldest`, or less, as the next to be. Source: procarray.c and
         standby.c, GetRunningTransactionData, LogStandbySnapshot (no transaction gets its id while that record is written).
         """
-        if not self._filters():
+        if not self._filters:
             return begin
         running: list[tuple[int, int, int]] = []
         for events, _, why in read_stretch(self._stretch(timeline, begin, fork, ("Standby", "XLOG"))):
@@ -228,7 +229,7 @@ class _Reader:
 
     def _take_records(self, timeline: int, begin: int, end: int | None) -> str:
         """Take in the records from `begin` on; what pg_waldump complained about, or nothing."""
-        whole = self._stretch(timeline, begin, end, _RMGRS if self._filters() else ())
+        whole = self._stretch(timeline, begin, end, _RMGRS if self._filters else ())
         until = self._run_end(timeline, begin)
         size = self._stretch_bytes - self._stretch_bytes % self._segment_bytes or self._segment_bytes
         stretches = split(whole, until if end is None else min(until, end), size)
@@ -242,6 +243,7 @@ class _Reader:
         dump += [word for name in rmgrs for word in ("-r", name)]
         return Stretch(dump, begin, None, end, bool(self._wish.get("into")))
 
+    @cached_property
     def _filters(self) -> bool:
         said = subprocess.run([self._wish["pg_waldump"], "--version"], capture_output=True, timeout=30, check=False)
         version = re.search(rb"\d+", said.stdout)

@@ -50,8 +50,8 @@ class Stretch(NamedTuple):
 
 
 def usual_workers() -> int:
-    """How many processes read where nobody says another number: each keeps a pg_waldump busy, on a processor of its own."""
-    return max(1, min(_MOST_WORKERS, len(os.sched_getaffinity(0)) // 2))
+    """How many processes read, each with a pg_waldump of its own, where nobody says another number."""
+    return min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
 
 
 def split(whole: Stretch, until: int, size: int) -> list[Stretch]:
