@@ -26,6 +26,9 @@ START_S = 10.0
 
 _LENGTH = struct.Struct("!Q")
 
+_CHUNK_BYTES = 1 << 16
+"""Room for one reading. It is made anew each time: a large one costs more than the answers of many calls."""
+
 
 def may_fork() -> bool:
     """Whether this process bears a fork, which copies the calling thread alone.
@@ -201,7 +204,7 @@ class ForkedDcs:
         if not _ready(self._socket, select.POLLIN, deadline):
             return {}
         try:
-            chunk = self._socket.recv(1 << 20, socket.MSG_DONTWAIT)
+            chunk = self._socket.recv(_CHUNK_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return {}
         except OSError:
