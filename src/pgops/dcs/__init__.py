@@ -157,8 +157,8 @@ class Overlapping(Protocol):
     def transact_during(
         self, compares: Sequence[Compare], changes: Sequence[Put | Delete], work: Callable[[], None]
     ) -> Transaction:
-        """As `Dcs.transact`; `work` is done meanwhile. What it raises is raised, and nobody knows of the transaction then.
+        """As `Dcs.transact`; `work` is done meanwhile. What it raises is raised, and the transaction may then be made or not.
 
-        Where the transaction's own fault is raised, `work` may not have been done.
+        Where a fault of the transaction is raised, `work` may not have been done.
         """
         ...

@@ -102,8 +102,8 @@ class RunLog:
         """
         journal = self._open()
         # Nothing of a run stands in the DCS before its journal is seen to take it; and a change of keys is the effect itself.
-        first = isinstance(action, ChangeKeys) or not journal.flushed
-        journal.append("begun", durable=first, step=step, number=number, action=at, does=render_action(action))
+        ahead = isinstance(action, ChangeKeys) or not journal.flushed
+        journal.append("begun", durable=ahead, step=step, number=number, action=at, does=render_action(action))
         self.record = replace(
             self.record,
             step=step,
@@ -119,7 +119,7 @@ class RunLog:
         if isinstance(action, ChangeKeys):
             self._known = True
             return tuple(changes)
-        if first:
+        if ahead:
             lock.transact((), changes)
         else:
             lock.put_during(changes, journal.flush)
