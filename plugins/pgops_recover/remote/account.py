@@ -42,10 +42,9 @@ from pgops_recover.remote.segments import (
     BEFORE_SEGMENTS,
     byte_position,
     fetch_missing,
+    link_segments,
     lsn_text,
     segment_name,
-    timeline_before,
-    written_segments,
 )
 from pgops_recover.remote.stretches import STRETCH_BYTES, Stretch, read_stretch, read_stretches, split, usual_workers
 
@@ -121,7 +120,9 @@ class _Reader:
     def read(self) -> dict[str, Any]:
         started = time.monotonic()
         pieces: Sequence[Mapping[str, Any]] = self._wish["pieces"]
-        self._link()
+        if self._wish.get("archive"):
+            fetch_missing(self._wish)
+        self._starts = link_segments(self._wish, self._links)
         self._read_before(int(pieces[0]["timeline"]), byte_position(pieces[0]["from"]))
         self._pass_fork()
         for piece in pieces:
@@ -138,29 +139,6 @@ class _Reader:
         self._give_out(map(int, self._rows))
         self._early = set(self._rows)
         self._behind = True
-
-    def _link(self) -> None:
-        """One directory with every segment, from the first place that has it."""
-        os.mkdir(self._links)
-        if self._wish.get("archive"):
-            fetch_missing(self._wish)
-        for directory in self._wish["wal_dirs"]:
-            for name, start in written_segments(directory, self._segment_bytes):
-                if not os.path.lexists(f"{self._links}/{name}"):
-                    os.symlink(os.path.abspath(f"{directory}/{name}"), f"{self._links}/{name}")
-                    self._starts.setdefault(int(name[:8], 16), set()).add(start)
-        self._link_ancestors()
-
-    def _link_ancestors(self) -> None:
-        """Segments before the fork that are an older timeline's, under the name that pg_waldump looks for there."""
-        size, first = self._segment_bytes, self._wish["pieces"][0]
-        timeline, fork = int(first["timeline"]), byte_position(first["from"])
-        for start in range(max(fork - fork % size - BEFORE_SEGMENTS * size, 0), fork, size):
-            older = timeline_before(self._wish, start)
-            if older != timeline and start in self._starts.get(older, ()) and not self._has(timeline, start):
-                source, name = (f"{self._links}/{segment_name(own, start, size)}" for own in (older, timeline))
-                os.symlink(os.readlink(source), name)
-                self._starts.setdefault(timeline, set()).add(start)
 
     def _has(self, timeline: int, position: int) -> bool:
         return position - position % self._segment_bytes in self._starts.get(timeline, ())

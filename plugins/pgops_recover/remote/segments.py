@@ -81,6 +81,30 @@ def fetch_missing(wish: Mapping[str, Any]) -> None:
             _fetch(archive["argv"], segment_name(timeline, start, size), archive["into"])
 
 
+def link_segments(wish: Mapping[str, Any], into: str) -> dict[int, set[int]]:
+    """Make a directory with every segment, from the first place that has it: by timeline, where its segments begin.
+
+    Segments before the fork that are an older timeline's stand there under the name that pg_waldump looks for as well.
+    """
+    size = int(wish["segment_bytes"])
+    starts: dict[int, set[int]] = {}
+    os.mkdir(into)
+    for directory in wish["wal_dirs"]:
+        for name, start in written_segments(directory, size):
+            if not os.path.lexists(f"{into}/{name}"):
+                os.symlink(os.path.abspath(f"{directory}/{name}"), f"{into}/{name}")
+                starts.setdefault(int(name[:8], 16), set()).add(start)
+    timeline, fork = int(wish["pieces"][0]["timeline"]), byte_position(wish["pieces"][0]["from"])
+    own = starts.setdefault(timeline, set())
+    for start in range(max(fork - fork % size - BEFORE_SEGMENTS * size, 0), fork, size):
+        older = timeline_before(wish, start)
+        if older != timeline and start in starts.get(older, ()) and start not in own:
+            source, name = (f"{into}/{segment_name(each, start, size)}" for each in (older, timeline))
+            os.symlink(os.readlink(source), name)
+            own.add(start)
+    return starts
+
+
 def _fetch(argv: list[str], name: str, into: str) -> None:
     fresh = f"{into}/{name}.new"
     if os.path.lexists(fresh):

@@ -126,23 +126,28 @@ def _rows(server: Server, place: str) -> list[dict[str, str]]:
     return list(csv.DictReader(server.read(place).splitlines(keepends=True)))
 
 
-def test_every_committed_row_is_saved_and_no_other(server: Server) -> None:
+@pytest.fixture(scope="module")
+def account(server: Server) -> dict[str, Any]:
+    """What was committed behind a point, after which the server was stopped."""
     server.sql(BEFORE.replace("PREPARE TRANSACTION 'none';", "CHECKPOINT;"))
     fork = server.sql("SELECT pg_current_wal_flush_lsn()")
     server.sql(BEHIND)
     server.run(f"{server.bin_dir}/pg_ctl", "-D", str(server.data), "-m", "fast", "-w", "stop")
-    before = server.run("find", str(server.data), "-type", "f", "-printf", "%p %s %T@\\n")
-    keep = server.top / "keep"
-    account = server.program(
+    return server.program(
         "account",
         {
             "pg_waldump": f"{server.bin_dir}/pg_waldump",
             "wal_dirs": [f"{server.data}/pg_wal"],
             "segment_bytes": 1 << 24,
             "pieces": [{"timeline": 1, "from": fork, "to": None}],
-            "into": f"{keep}/account",
+            "into": f"{server.top}/keep/account",
         },
     )
+
+
+def test_every_committed_row_is_saved_and_no_other(server: Server, account: dict[str, Any]) -> None:
+    before = server.run("find", str(server.data), "-type", "f", "-printf", "%p %s %T@\\n")
+    keep = server.top / "keep"
     assert account["complete"], account
     assert account["transactions"]["prepared"][0]["gid"] == "two" and account["transactions"]["open"] == 0
 
@@ -183,14 +188,13 @@ def test_every_committed_row_is_saved_and_no_other(server: Server) -> None:
     assert server.program("rows", wish) == summary, "made once"
 
 
-def test_rows_that_no_wal_tells_of_are_found_by_their_transaction(server: Server) -> None:
-    """Behind the test above: the same data directory, where nothing is known but where the branches parted."""
+def test_rows_that_no_wal_tells_of_are_found_by_their_transaction(server: Server, account: dict[str, Any]) -> None:
+    """The same data directory, where nothing is known but where the branches parted."""
     keep = server.top / "keep2"
     server.run("mkdir", "-p", str(keep / "account"))
     server.run("cp", "-a", str(server.data), str(keep / "data"))
-    account = json.loads(server.read("account/account.json"))
     assert account["first_xid"] is not None and account["gaps"] == []
-    account |= {"gaps": ["WAL is missing from here to there"], "complete": False, "relations": []}
+    account = account | {"gaps": ["WAL is missing from here to there"], "complete": False, "relations": []}
     for name, content in (("account.json", json.dumps(account)), ("transactions.tsv", ""), ("changes.tsv", "")):
         server.run("dd", "status=none", f"of={keep}/account/{name}", stdin=content)
     wish = {"keep": str(keep), "bin_dir": str(server.bin_dir), "superuser": "boss"}
@@ -208,19 +212,18 @@ def test_rows_that_no_wal_tells_of_are_found_by_their_transaction(server: Server
     )
 
 
-def test_wal_that_ends_before_where_the_member_was_is_a_gap(server: Server) -> None:
-    whole = json.loads(server.read("account/account.json"))
+def test_wal_that_ends_before_where_the_member_was_is_a_gap(server: Server, account: dict[str, Any]) -> None:
     wish = {
         "pg_waldump": f"{server.bin_dir}/pg_waldump",
         "wal_dirs": [f"{server.data}/pg_wal"],
         "segment_bytes": 1 << 24,
-        "pieces": [{"timeline": 1, "from": whole["end_lsn"], "to": None}],
+        "pieces": [{"timeline": 1, "from": account["end_lsn"], "to": None}],
         "into": None,
         "reached": "F/0",
     }
-    account = server.program("account", wish)
-    assert account["gaps"] == [f"WAL can be read to {account['end_lsn']}, and the member had come to F/0"]
-    assert server.program("account", {**wish, "reached": whole["end_lsn"]})["gaps"] == []
+    told = server.program("account", wish)
+    assert told["gaps"] == [f"WAL can be read to {told['end_lsn']}, and the member had come to F/0"]
+    assert server.program("account", {**wish, "reached": account["end_lsn"]})["gaps"] == []
 
 
 def test_missing_wal_is_a_gap_and_not_nothing(server: Server) -> None:
