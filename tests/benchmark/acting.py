@@ -12,12 +12,13 @@ from tempfile import TemporaryDirectory
 
 from pgops.config.loader import load
 from pgops.config.model import ClusterConfig
-from pgops.dcs import Dcs, Put
+from pgops.dcs import Dcs, Delete, Put
 from pgops.dcs.opening import open_dcs
 from pgops.engine.lock import Lock
 from pgops.engine.operation import make_plan, run_plan
 from pgops.engine.stopping import Clock
 from pgops.observe.gather import observe
+from pgops.observe.keys import record_prefix
 from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import Action, CallRest
 from pgops.plan.step import Params, Part, Pinned, Procedure, Step, Verdict, needed, satisfied
@@ -66,8 +67,11 @@ NOTHING = Procedure("measure", lambda _params, cluster: f"measure {cluster}", fr
 FEW, MANY = 1, 21
 
 
-def measure_engine(config_file: str, rounds: int) -> tuple[float, float]:
-    """(milliseconds a run, milliseconds a step) that the engine adds, medians of so many rounds."""
+def measure_engine(config_file: str, rounds: int) -> tuple[float, float, float]:
+    """(milliseconds a run, milliseconds a step) that the engine adds, medians of so many rounds, which take turns.
+
+    The third is what one write to the DCS takes by itself meanwhile, in milliseconds: no step can take less.
+    """
     config = load(config_file)
     cluster = config.clusters[0]
     dcs = open_dcs(cluster)
@@ -76,12 +80,28 @@ def measure_engine(config_file: str, rounds: int) -> tuple[float, float]:
         with TemporaryDirectory() as directory:
             Path(directory).chmod(0o700)
             os.environ["PGOPS_STATE_DIR"] = f"{directory}/state"
-            taken = {count: [_time(cluster, dcs, seen, count) for _ in range(rounds)] for count in (FEW, MANY)}
+            taken: dict[int, list[float]] = {FEW: [], MANY: []}
+            bare: list[float] = []
+            for _ in range(rounds):
+                for count, times in taken.items():
+                    times.append(_time(cluster, dcs, seen, count))
+                bare.append(_time_bare(cluster, dcs))
     finally:
         dcs.close()
     few, many = median(taken[FEW]) * 1000, median(taken[MANY]) * 1000
     step_ms = (many - few) / (MANY - FEW)
-    return few - step_ms * FEW, step_ms
+    return few - step_ms * FEW, step_ms, median(bare) * 1000
+
+
+def _time_bare(cluster: ClusterConfig, dcs: Dcs) -> float:
+    """Seconds of one write of a record's size, the mean of as many as `MANY` steps make."""
+    key = f"{record_prefix(cluster.prefix)}measure"
+    started = time.perf_counter()
+    for _ in range(MANY):
+        dcs.transact((), (Put(key, "x" * 700),))
+    seconds = (time.perf_counter() - started) / MANY
+    dcs.transact((), (Delete(key),))
+    return seconds
 
 
 def _time(cluster: ClusterConfig, dcs: Dcs, seen: Snapshot, count: int) -> float:
