@@ -150,6 +150,7 @@ def copies_of(desk: Desk) -> list[dict[str, Any]]:
 
 
 def test_the_former_leader_loses_and_nothing_is_lost(cluster: PatroniCluster, desk: Desk) -> None:
+    """Though pgops is killed midway, and then the power of its host fails."""
     cluster.wait_until_well()
     units = units_of(cluster)
     with split(cluster) as (loser, survivor):
@@ -162,6 +163,9 @@ def test_the_former_leader_loses_and_nothing_is_lost(cluster: PatroniCluster, de
 
         words = ("recover", "split-brain", "--survivor", survivor, "--yes")
         run = kill_midway(cluster, desk, loser, *words)
+        cluster.hosts[loser].power_off()
+        cluster.hosts[loser].power_on()
+        assert cluster.primaries() == [survivor], "its Patroni was started at boot, or another one"
         desk.done("runs", "continue", run, "--yes", timeout_s=_LONG_S)
         assert read_sides(cluster, survivor) == expected(kept)
         assert streams(cluster, loser) and read_sides(cluster, loser) == expected(kept)
