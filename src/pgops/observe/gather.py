@@ -11,6 +11,7 @@ from functools import partial
 from pgops.config.model import ClusterConfig, HostConfig
 from pgops.dcs import Dcs, DcsFault, DcsHealth, DcsKey
 from pgops.dcs.forked import START_S
+from pgops.dcs.forked_child import Loading
 from pgops.errors import PgopsError
 from pgops.hosts.host import Host
 from pgops.observe.archive import read_archives
@@ -80,8 +81,8 @@ def observe(
     proxies = [Task(_proxy_reader(cluster, index)) for index in range(len(cluster.proxies)) if View.PROXY in views]
 
     try:
-        # A connection that is given bounds its calls itself, and may have to load its libraries first.
-        keys, health = dcs_task.result(network_deadline if dcs is None else network_deadline + START_S)
+        # A driver bounds its calls itself; on a machine that starves, loading its libraries before takes long.
+        keys, health = dcs_task.result(network_deadline + START_S)
     except Late:
         keys = health = Unknown("the DCS gave no answer in time")
     except Exception as error:  # a driver may be a stranger's
@@ -129,6 +130,8 @@ def _read_dcs(cluster: ClusterConfig, *, health: bool) -> tuple[Reading[DcsKeys]
     except PgopsError as fault:
         return Unknown(str(fault)), Unknown(str(fault))
     dcs: Dcs = driver(cluster.dcs, timeout_s=cluster.timeouts.answer_s)  # type: ignore[operator] # a plugin's class
+    if isinstance(dcs, Loading):
+        dcs.load()
     return _read_open_dcs(cluster, dcs, health=health)
 
 
