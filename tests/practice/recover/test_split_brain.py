@@ -127,3 +127,4 @@ def test_killed_at_every_effect_it_comes_to_the_same_end(desk: Desk) -> None:
     again = desk.done("recover", "split-brain", "--survivor", survivor)
     assert again.out.startswith("nothing to do"), again.said
     assert len(_copies(desk, loser)) == 1
+    desk.lab.lab("mend")
