@@ -26,6 +26,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from pgops_recover.remote.durable import write_durably
 from pgops_recover.remote.opening import ALONE, Fault, answer
 
 _LIFT_S = 3600.0
@@ -63,7 +64,7 @@ def lift(wish: Mapping[str, Any]) -> int:
         raise Fault(f"{data} is a standby's: it has a standby.signal")
     config = _config_file(data)
     lent = [name for name, text in wish["histories"].items() if _lend(f"{data}/pg_wal", name, text)]
-    _write(f"{data}/recovery.signal", "")
+    write_durably(f"{data}/recovery.signal", "")
     _run(wish, timeline, config)
     for name in lent:
         os.unlink(f"{data}/pg_wal/{name}")
@@ -174,7 +175,7 @@ def _lend(directory: str, name: str, text: str) -> bool:
         raise Fault(f"{name!r} is no history file")
     if os.path.exists(f"{directory}/{name}"):
         return False
-    _write(f"{directory}/{name}", text)
+    write_durably(f"{directory}/{name}", text)
     return True
 
 
@@ -188,18 +189,6 @@ def _histories_alone(archive: list[str] | None) -> str:
 
 def _program(wish: Mapping[str, Any], name: str) -> str:
     return f"{wish['bin_dir'].rstrip('/')}/{name}" if wish["bin_dir"] else name
-
-
-def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    handle = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 if __name__ == "__main__":

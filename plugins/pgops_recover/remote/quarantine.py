@@ -20,6 +20,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pgops_recover.remote.durable import rename_durably, write_durably
 from pgops_recover.remote.opening import Fault, answer
 from pgops_recover.remote.segments import byte_position, segment_name
 
@@ -51,7 +52,7 @@ def quarantine(wish: Mapping[str, Any]) -> dict[str, Any]:
         if left:
             raise Fault(f"the archive still has {', '.join(sorted(left))}")
         removed = [{"repository": int(repo), "path": path} for repo, path in map(str.split, sorted(gone))]
-        _write(done, {"schema": 1, "removed": removed, "stayed": stayed})
+        write_durably(done, json.dumps({"schema": 1, "removed": removed, "stayed": stayed}, indent=2))
     with open(done, encoding="utf-8") as file:
         found: dict[str, Any] = json.load(file)
     return found
@@ -92,8 +93,7 @@ def _keep(wish: Mapping[str, Any], repo: int, name: str, sha1: str) -> bool:
         os.makedirs(folder, exist_ok=True)
     with open(fresh, "rb") as file:
         os.fsync(file.fileno())
-    os.rename(fresh, f"{folder}/{name}")
-    _sync(folder)
+    rename_durably(fresh, f"{folder}/{name}")
     return True
 
 
@@ -133,23 +133,6 @@ def _sha1(path: str) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _write(path: str, document: Mapping[str, Any]) -> None:
-    with open(f"{path}.new", "w", encoding="utf-8") as file:
-        json.dump(document, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(f"{path}.new", path)
-    _sync(os.path.dirname(path))
-
-
-def _sync(directory: str) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from contract.recover.own_server import place_for_servers
 from pgops_recover.programs import argv_of
 
 SEGMENT = 1 << 20
@@ -210,37 +210,39 @@ def wait(true: Any) -> None:
 
 @pytest.fixture(scope="module")
 def branch() -> Iterator[Branch]:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
-    if not found:
-        pytest.skip("needs PostgreSQL's programs")
-    top = Path(tempfile.mkdtemp(prefix="pgops-account-", dir="/tmp"))
-    if os.geteuid() == 0:
-        shutil.chown(top, "postgres", "postgres")
-    pair = Pair(top, found[-1].parent)
-    try:
-        pair.run(
-            f"{pair.bin_dir}/initdb", "-D", f"{top}/old", "-A", "trust", "-U", "boss", "--no-sync", "--wal-segsize=1"
-        )
-        pair.start("old")
-        pair.run(
-            f"{pair.bin_dir}/pg_basebackup",
-            "-D",
-            f"{top}/new",
-            "-h",
-            f"{top}/old.d",
-            "-U",
-            "boss",
-            "-R",
-            "-N",
-            "-c",
-            "fast",
-        )
-        pair.start("new")
-        yield Branch(pair)
-    finally:
-        for name in ("new", "old"):
-            pair.stop(name, "immediate")
-        shutil.rmtree(top, ignore_errors=True)
+    with place_for_servers("account") as (top, programs):
+        pair = Pair(top, programs)
+        try:
+            pair.run(
+                f"{pair.bin_dir}/initdb",
+                "-D",
+                f"{top}/old",
+                "-A",
+                "trust",
+                "-U",
+                "boss",
+                "--no-sync",
+                "--wal-segsize=1",
+            )
+            pair.start("old")
+            pair.run(
+                f"{pair.bin_dir}/pg_basebackup",
+                "-D",
+                f"{top}/new",
+                "-h",
+                f"{top}/old.d",
+                "-U",
+                "boss",
+                "-R",
+                "-N",
+                "-c",
+                "fast",
+            )
+            pair.start("new")
+            yield Branch(pair)
+        finally:
+            for name in ("new", "old"):
+                pair.stop(name, "immediate")
 
 
 def test_counts_are_what_sql_says(branch: Branch) -> None:

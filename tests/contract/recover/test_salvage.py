@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contract.recover.own_server import place_for_servers
 from pgops.config.model import HostConfig, Timeouts
 from pgops.hosts.factory import open_host
 from pgops.hosts.host import Host, Identity
@@ -107,19 +106,13 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
-    if not found:
-        pytest.skip("needs PostgreSQL's programs")
-    top = Path(tempfile.mkdtemp(prefix="pgops-salvage-", dir="/tmp"))
-    if os.geteuid() == 0:
-        shutil.chown(top, "postgres", "postgres")
-    made = Server(top, found[-1].parent)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.attempt(f"{made.bin_dir}/pg_ctl", "-D", str(made.data), "-m", "immediate", "stop")
-        shutil.rmtree(top, ignore_errors=True)
+    with place_for_servers("salvage") as (top, programs):
+        made = Server(top, programs)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.attempt(f"{made.bin_dir}/pg_ctl", "-D", str(made.data), "-m", "immediate", "stop")
 
 
 def _rows(server: Server, place: str) -> list[dict[str, str]]:

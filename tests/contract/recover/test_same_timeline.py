@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
+from contract.recover.own_server import place_for_servers
 from contract.recover.test_account import SEGMENT, Pair, wait
 from pgops.config.model import HostConfig, Timeouts
 from pgops.hosts.factory import open_host
@@ -27,26 +25,21 @@ from pgops_recover.programs import argv_of
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
-    if not found:
-        pytest.skip("needs PostgreSQL's programs")
-    top = Path(tempfile.mkdtemp(prefix="pgops-twins-", dir="/tmp"))
-    if os.geteuid() == 0:
-        shutil.chown(top, "postgres", "postgres")
-    pair = Pair(top, found[-1].parent)
-    programs = f"{pair.bin_dir}"
-    try:
-        pair.run(f"{programs}/initdb", "-D", f"{top}/old", "-A", "trust", "-U", "boss", "--no-sync", "--wal-segsize=1")
-        pair.start("old")
-        for name in ("one", "two"):
-            words = ("-D", f"{top}/{name}", "-h", f"{top}/old.d", "-U", "boss", "-R", "-N", "-c", "fast")
-            pair.run(f"{programs}/pg_basebackup", *words)
-            pair.start(name)
-        yield pair
-    finally:
-        for name in ("one", "two", "old"):
-            pair.stop(name, "immediate")
-        shutil.rmtree(top, ignore_errors=True)
+    with place_for_servers("twins") as (top, programs):
+        pair = Pair(top, programs)
+        try:
+            pair.run(
+                f"{programs}/initdb", "-D", f"{top}/old", "-A", "trust", "-U", "boss", "--no-sync", "--wal-segsize=1"
+            )
+            pair.start("old")
+            for name in ("one", "two"):
+                words = ("-D", f"{top}/{name}", "-h", f"{top}/old.d", "-U", "boss", "-R", "-N", "-c", "fast")
+                pair.run(f"{programs}/pg_basebackup", *words)
+                pair.start(name)
+            yield pair
+        finally:
+            for name in ("one", "two", "old"):
+                pair.stop(name, "immediate")
 
 
 def _fork(pair: Pair) -> int | None:
