@@ -9,6 +9,7 @@ from typing import Any
 
 from pgops.config.model import ClusterConfig
 from pgops.hosts.host import HostFault, Identity
+from pgops.observe.lsn import format_lsn
 from pgops.observe.snapshot import Node
 from pgops_recover.incident import Loser
 from pgops_recover.programs import argv_of
@@ -45,6 +46,7 @@ def count(cluster: ClusterConfig, node: Node, loser: Loser) -> Count | str:
         "wal_dirs": [f"{loser.data_dir}/pg_wal"],
         "segment_bytes": loser.segment_bytes,
         **loser.lineage,
+        "reached": None if loser.reached_bytes is None else format_lsn(loser.reached_bytes),
         "into": None,
         "budget_s": None,
     }

@@ -25,7 +25,8 @@ _SIDE_SEGMENTS = 2
 class Loser:
     """One member that goes: where its files are, and what only it has.
 
-    `archives` are the places that it archives into: (repository, archive id). `reached_bytes` is how far its WAL was whole.
+    `archives` are the places that it archives into: (repository, archive id). `reached_bytes` is how far its WAL was whole
+    when it was looked at: it may go on.
     """
 
     name: str
@@ -68,12 +69,11 @@ class Loser:
 
     @property
     def lineage(self) -> dict[str, object]:
-        """Its branch, as the programs on hosts want it: what only it has, how it came there, and how far it had come."""
+        """Its branch, as the programs on hosts want it: what only it has, and how it came there."""
         older = [
             {"timeline": piece.timeline, "to": format_lsn(piece.ends_bytes or 0)} for piece in self.parting.ancestors
         ]
-        reached = None if self.reached_bytes is None else format_lsn(self.reached_bytes)
-        return {"pieces": self.pieces, "ancestors": older, "reached": reached}
+        return {"pieces": self.pieces, "ancestors": older}
 
     @property
     def pieces(self) -> list[dict[str, object]]:

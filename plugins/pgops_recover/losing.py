@@ -168,7 +168,8 @@ def quarantine(loser: Loser, incident: Incident, pinned: Pinned) -> Step:
         "timeline": loser.parting.contested,
         "from": loser.contested_from,
         "segment_bytes": loser.segment_bytes,
-        "survivors": sorted({item.sha1 for item in known(stored) or () if incident.survivor in item.holders}),
+        # Of what both have alike, and of nothing else: the survivor archives more and more, and a plan is to stay what it is.
+        "survivors": sorted({item.sha1 for item in known(stored) or () if len(item.holders) == 2}),
         "foreign": sorted(item.path for item in known(stored) or () if incident.survivor in item.strangers),
     }
 
@@ -202,6 +203,7 @@ def account(loser: Loser, pinned: Pinned) -> Step:
         "wal_dirs": [f"{loser.keep}/wal", f"{loser.keep}/data/pg_wal"],
         "segment_bytes": loser.segment_bytes,
         **loser.lineage,
+        "control": [loser.program("pg_controldata"), "-D", f"{loser.keep}/data"],
         "into": f"{loser.keep}/account",
         "archive": archive_of(loser.keep, loser.stanza, loser.config.pgbackrest_config, loser.contested_from),
         "budget_s": None,

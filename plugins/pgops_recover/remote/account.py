@@ -2,11 +2,11 @@
 
 Called with one JSON document: `pg_waldump`, `wal_dirs` (the first that has a segment wins), `segment_bytes`, `pieces` (the
 branch behind the fork: `timeline`, `from`, `to`; `to` null: to the true end of WAL), `manifest` (a file that has what is not
-said of these), `ancestors` (see `segments`), `reached` (where the member is known to have come, null: not known), `archive`
-(null, or where missing segments come from: see `segments`) and `into` (null, or a directory to
-make, with `account.json`, `transactions.tsv` and `changes.tsv`); and if need be `workers` (how many processes read) and
-`stretch_bytes` (how much at a time). Prints one JSON document. Memory is bounded by what the transactions that are open at
-one time have changed, and by what one stretch says for each process.
+said of these), `ancestors` (see `segments`), `reached` (where the member is known to have come) or else `control` (a command
+that tells it: pg_controldata of the stopped server), `archive` (null, or where missing segments come from: see `segments`)
+and `into` (null, or a directory to make, with `account.json`, `transactions.tsv` and `changes.tsv`); and if need be `workers`
+(how many processes read) and `stretch_bytes` (how much at a time). Prints one JSON document. Memory is bounded by what the
+transactions that are open at one time have changed, and by what one stretch says for each process.
 
 Sources: PostgreSQL, src/bin/pg_waldump/pg_waldump.c (several --rmgr since 15; it ends with an error at the end of WAL).
 """
@@ -49,6 +49,7 @@ from pgops_recover.remote.segments import (
 from pgops_recover.remote.stretches import STRETCH_BYTES, Stretch, read_stretch, read_stretches, split, usual_workers
 
 _RMGRS = ("Heap", "Heap2", "Transaction", "Standby", "Storage", "Sequence", "Database")
+_REACHED = re.compile(r"^(?:Latest checkpoint|Minimum recovery ending) location: +([0-9A-F]+/[0-9A-F]+)$", re.MULTILINE)
 _PLACE = re.compile(r" (?:at|after) ([0-9A-F]+/[0-9A-F]+)")
 _STATISTICS = {2619, 2840, 3429, 3430}
 """What ANALYZE writes: pg_statistic, pg_statistic_ext_data, their TOAST tables. Source: src/include/catalog/*.h."""
@@ -130,10 +131,24 @@ class _Reader:
             end = None if piece["to"] is None else byte_position(piece["to"])
             self._end = self._read_piece(int(piece["timeline"]), begin, end)
             self._other["wal_bytes"] += max(self._end - begin, 0)
-        reached = self._wish.get("reached")
-        if reached and self._end < byte_position(reached):
-            self._gaps.append(f"WAL can be read to {lsn_text(self._end)}, and the member had come to {reached}")
+        reached = self._find_reached()
+        if self._end < reached:
+            self._gaps.append(
+                f"WAL can be read to {lsn_text(self._end)}, and the member had come to {lsn_text(reached)}"
+            )
         return self._tell(self._other["wal_bytes"], time.monotonic() - started)
+
+    def _find_reached(self) -> int:
+        """How far the member had come at least; 0: nobody tells."""
+        if self._wish.get("reached"):
+            return byte_position(self._wish["reached"])
+        if not self._wish.get("control"):
+            return 0
+        environment = {**os.environ, "LC_ALL": "C"}
+        said = subprocess.run(
+            self._wish["control"], capture_output=True, text=True, env=environment, timeout=60, check=False
+        )
+        return max(map(byte_position, _REACHED.findall(said.stdout)), default=0)
 
     def _pass_fork(self) -> None:
         self._give_out(map(int, self._rows))

@@ -213,6 +213,21 @@ def test_a_patroni_that_dies_by_itself_before_it_is_killed_is_no_drift(params: d
         assert not any("pgops-silence" in str(action) for action in world.fake.effects if action.host == "n1")  # type: ignore[union-attr] # RunCommand and WriteFile have one
 
 
+@pytest.mark.parametrize("params", [PARAMS, SURVIVOR_BELOW], ids=lambda params: str(params["survivor"]))
+@pytest.mark.parametrize("made", [split_brain, same_number], ids=lambda made: made.__name__)
+def test_a_saved_plan_fits_while_both_sides_go_on_writing(
+    made: Callable[[], FakeCluster], params: dict[str, str]
+) -> None:
+    with operator_host():
+        case = Case(RECOVER, params, made, let_leases_end)
+        world = case.world()
+        before = case.plan(world)
+        for name in ("n2", "n1"):
+            world.fake.change(name, position_bytes=world.fake.members[name].position_bytes + 0x5000)
+        after = case.plan(world)
+        assert after.blocked is None and after.digest == before.digest
+
+
 @pytest.mark.parametrize("cut", [False, True])
 def test_what_comes_next_is_told(cut: bool) -> None:
     with operator_host():
