@@ -266,14 +266,14 @@ def _not_streaming(node: Node | None, survivor: Node | None) -> str | None:
 
 
 def _afterwards(params: Params, pinned: Pinned, first: Snapshot) -> str | None:
-    """The rows are in the copies; and where a number was taken twice, no backup from before leads to the survivor."""
+    """The rows are in the copies; and where a number was taken twice, a backup may be of either branch."""
     incident = find_incident(params, pinned, first)
     if not incident.losers:
         return None
     names = " and ".join(loser.name for loser in incident.losers)
     told = f"pgops salvage {pinned.run_id}, which reads the rows that {names} alone had"
     if any(loser.is_contested for loser in incident.losers):
-        return f"pgops backup --type full, since the WAL behind the older ones is of two branches; then {told}"
+        return f"pgops backup --type full, since one that was made behind the fork may be of either branch; then {told}"
     return told
 
 

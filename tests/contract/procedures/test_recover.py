@@ -241,7 +241,7 @@ def test_what_comes_next_is_told(cut: bool) -> None:
         else:
             ended = case.run(world)
         assert ended is not None and ended.next_step == (
-            "pgops backup --type full, since the WAL behind the older ones is of two branches; "
+            "pgops backup --type full, since one that was made behind the fork may be of either branch; "
             f"then pgops salvage {PINNED.run_id}, which reads the rows that n1 alone had"
         )
         assert case.run(case.world(world.fake)).next_step is None, "there was nothing to do"
