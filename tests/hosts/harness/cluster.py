@@ -158,6 +158,15 @@ class PatroniCluster:
 
         return self._wait(find, timeout_s, "the cluster did not become well")
 
+    def wait_for_answer(self, name: str, statement: str, answer: str, timeout_s: float = 120.0) -> None:
+        """Wait until PostgreSQL on this host answers the statement so. Raises `HarnessFault`."""
+        ask = ["psql", "-AtXc", statement]
+        self._wait(
+            lambda: self.hosts[name].run(ask, user="postgres").stdout.strip() == answer or None,
+            timeout_s,
+            f"{name} did not answer {answer} to {statement}",
+        )
+
     def freeze_patroni(self, name: str) -> None:
         """Stop Patroni's process as a stuck disk or a paused machine would; its PostgreSQL runs on."""
         self.hosts[name].call(["systemctl", "kill", "--kill-whom=main", "--signal=SIGSTOP", "patroni"])
