@@ -203,7 +203,7 @@ def account(loser: Loser, pinned: Pinned) -> Step:
         "wal_dirs": [f"{loser.keep}/wal", f"{loser.keep}/data/pg_wal"],
         "segment_bytes": loser.segment_bytes,
         **loser.lineage,
-        "control": [loser.program("pg_controldata"), "-D", f"{loser.keep}/data"],
+        "reached_by": [loser.program("pg_controldata"), "-D", f"{loser.keep}/data"],
         "into": f"{loser.keep}/account",
         "archive": archive_of(loser.keep, loser.stanza, loser.config.pgbackrest_config, loser.contested_from),
         "budget_s": None,

@@ -2,11 +2,11 @@
 
 Called with one JSON document: `pg_waldump`, `wal_dirs` (the first that has a segment wins), `segment_bytes`, `pieces` (the
 branch behind the fork: `timeline`, `from`, `to`; `to` null: to the true end of WAL), `manifest` (a file that has what is not
-said of these), `ancestors` (see `segments`), `reached` (where the member is known to have come) or else `control` (a command
-that tells it: pg_controldata of the stopped server), `archive` (null, or where missing segments come from: see `segments`)
-and `into` (null, or a directory to make, with `account.json`, `transactions.tsv` and `changes.tsv`); and if need be `workers`
-(how many processes read) and `stretch_bytes` (how much at a time). Prints one JSON document. Memory is bounded by what the
-transactions that are open at one time have changed, and by what one stretch says for each process.
+said of these), `ancestors` (see `segments`), `reached` (where the member is known to have come) or else `reached_by` (a
+command that tells it: pg_controldata of the stopped server), `archive` (null, or where missing segments come from: see
+`segments`) and `into` (null, or a directory to make, with `account.json`, `transactions.tsv` and `changes.tsv`); and if need
+be `workers` (how many processes read) and `stretch_bytes` (how much at a time). Prints one JSON document. Memory is bounded
+by what the transactions that are open at one time have changed, and by what one stretch says for each process.
 
 Sources: PostgreSQL, src/bin/pg_waldump/pg_waldump.c (several --rmgr since 15; it ends with an error at the end of WAL).
 """
@@ -142,11 +142,11 @@ class _Reader:
         """How far the member had come at least; 0: nobody tells."""
         if self._wish.get("reached"):
             return byte_position(self._wish["reached"])
-        if not self._wish.get("control"):
+        if not self._wish.get("reached_by"):
             return 0
         environment = {**os.environ, "LC_ALL": "C"}
         said = subprocess.run(
-            self._wish["control"], capture_output=True, text=True, env=environment, timeout=60, check=False
+            self._wish["reached_by"], capture_output=True, text=True, env=environment, timeout=60, check=False
         )
         return max(map(byte_position, _REACHED.findall(said.stdout)), default=0)
 

@@ -218,7 +218,7 @@ def test_wal_that_ends_before_where_the_member_was_is_a_gap(server: Server, acco
     assert told["gaps"] == [f"WAL can be read to {told['end_lsn']}, and the member had come to F/0"]
     assert server.program("account", {**wish, "reached": account["end_lsn"]})["gaps"] == []
     del wish["reached"]
-    stopped = {**wish, "control": [f"{server.bin_dir}/pg_controldata", "-D", str(server.data)]}
+    stopped = {**wish, "reached_by": [f"{server.bin_dir}/pg_controldata", "-D", str(server.data)]}
     assert server.program("account", stopped)["gaps"] == []
     commits = [line.split("\t")[1] for line in server.read("account/transactions.tsv").splitlines()]
     early = {**stopped, "pieces": [{"timeline": 1, "from": commits[0], "to": commits[1]}]}
