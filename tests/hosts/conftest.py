@@ -12,7 +12,7 @@ from hosts.harness.cluster import PatroniCluster
 from hosts.harness.desk import Desk
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster() -> Iterator[PatroniCluster]:
     """Three hosts h1, h2, h3 with the cluster on them, all well."""
     if reason := obstacle():

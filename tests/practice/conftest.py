@@ -1,4 +1,4 @@
-"""Real clusters on loopback for the tests: each lab is brought up once and taken down at the end."""
+"""Real clusters on loopback for the tests: each lab is brought up at its first use and taken down at that of the next."""
 
 from __future__ import annotations
 
@@ -44,7 +44,28 @@ class LabUnderTest:
         return result.exit_code, cluster
 
 
-def bring_up(stem: str, *options: str) -> LabUnderTest:
+class Labs:
+    """The labs of this process, one at a time: each takes its share of a machine that other tests run on as well."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, LabUnderTest] = {}
+
+    def named(self, stem: str, *options: str) -> LabUnderTest:
+        """The lab of that name, as whoever used it last left it; a fresh one, where another lab was used meanwhile."""
+        if stem not in self._running:
+            self.take_down()
+            self._running[stem] = _bring_up(stem, *options)
+        return self._running[stem]
+
+    def take_down(self) -> None:
+        """Leave none."""
+        while self._running:
+            _, lab = self._running.popitem()
+            result = run([PGOPS, "lab", "down", "--name", lab.name], timeout_s=120)
+            assert result.exit_code == 0, result.stderr
+
+
+def _bring_up(stem: str, *options: str) -> LabUnderTest:
     """Bring a fresh lab up. Its name is this process's own: another run of the tests may be under way."""
     name = f"{stem}-{os.getpid()}"
     result = run([PGOPS, "lab", "up", "--name", name, *options], timeout_s=300)
@@ -54,10 +75,8 @@ def bring_up(stem: str, *options: str) -> LabUnderTest:
 
 
 @pytest.fixture(scope="session")
-def labs() -> Iterator[dict[str, LabUnderTest]]:
-    """Labs by name, brought up at first use by `lab_named`; all are taken down at the end."""
-    running: dict[str, LabUnderTest] = {}
+def labs() -> Iterator[Labs]:
+    """The labs of this process; none is left at the end."""
+    running = Labs()
     yield running
-    for lab in running.values():
-        result = run([PGOPS, "lab", "down", "--name", lab.name], timeout_s=120)
-        assert result.exit_code == 0, result.stderr
+    running.take_down()

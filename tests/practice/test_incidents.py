@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from practice.conftest import LabUnderTest, bring_up
+from practice.conftest import Labs
 
 pytestmark = pytest.mark.practice
 
@@ -86,11 +86,11 @@ def _cases(lab: str, expected: tuple[Expected, ...], *options: str, group: str) 
     ],
 )
 def test_health_sees_the_incident_and_its_end(
-    labs: dict[str, LabUnderTest], lab_name: str, options: tuple[str, ...], expected: Expected
+    labs: Labs, lab_name: str, options: tuple[str, ...], expected: Expected
 ) -> None:
     if expected.incident == "disk-full" and os.geteuid() != 0:
         pytest.skip("a full disk needs a mounted tmpfs, which needs root")
-    lab = labs.get(lab_name) or labs.setdefault(lab_name, bring_up(lab_name, *options))
+    lab = labs.named(lab_name, *options)
     deep = ("--deep",) if expected.deep else ()
 
     code, before = lab.health(*deep)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from practice.conftest import LabUnderTest, bring_up
+from practice.conftest import Labs, LabUnderTest
 from practice.engine.desk import Desk
 
 
 @pytest.fixture(scope="module")
-def lab(request: pytest.FixtureRequest, labs: dict[str, LabUnderTest]) -> LabUnderTest:
+def lab(request: pytest.FixtureRequest, labs: Labs) -> LabUnderTest:
     """The lab that the module names as `LAB`; modules of one name share it, and one worker."""
-    stem: str = request.module.LAB
-    return labs.get(stem) or labs.setdefault(stem, bring_up(stem))
+    return labs.named(request.module.LAB)
 
 
 @pytest.fixture(scope="module")
