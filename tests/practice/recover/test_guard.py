@@ -124,6 +124,8 @@ def test_a_member_without_commits_is_rewound_all_the_same(desk: Desk) -> None:
     )
     os.kill(patroni, signal.SIGSTOP)
     wait_until(lambda: desk.leader() not in ("", loser), 60)
+    # It has the lock a moment before it is promoted, and streams from the former leader until then.
+    wait_until(lambda: sides.sql(desk.leader(), "SELECT pg_is_in_recovery()") == [["f"]], 60)
     sides.sql(loser, "SELECT pg_create_restore_point('alone'); CHECKPOINT")
     os.kill(patroni, signal.SIGCONT)
     wait_until(lambda: "pg_rewind exit code=0" in _log_of(desk, loser).rpartition("pg_create_restore")[2], 60)
