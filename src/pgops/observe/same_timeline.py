@@ -217,6 +217,8 @@ def _first_difference(one: _Side, other: _Side, ranges: Sequence[_Range], deadli
     theirs = task.result(deadline + 1)
     if len(mine) != len(ranges) or len(theirs) != len(ranges):
         raise ValueError("the digests of WAL are not what was asked for")
+    if all("gone" in pair for pair in zip(mine, theirs, strict=True)):
+        raise ValueError(f"the WAL files from {ranges[0].file} on were recycled while they were compared")
     for part, a, b in zip(ranges, mine, theirs, strict=True):
         if "gone" not in (a, b) and a != b:
             return part

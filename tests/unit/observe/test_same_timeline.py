@@ -148,6 +148,14 @@ def test_a_file_that_is_cut_off_is_no_fork(tmp_path: Path) -> None:
     assert isinstance(told, Unknown) and "recycled while it was compared" in told.reason
 
 
+def test_files_that_go_meanwhile_are_not_taken_for_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = Two(tmp_path, (12 * SEGMENT, 12 * SEGMENT))
+    two.both(range(8, 12))
+    monkeypatch.setattr(same_timeline, "_DIGESTS", 'rm -f -- "$1"/0*\n' + same_timeline._DIGESTS)
+    told = two.compare().fork_bytes
+    assert told == Unknown(f"the WAL files from {two.file(8)} on were recycled while they were compared")
+
+
 def test_a_replica_pair_is_not_compared_and_a_silent_program_is_unknown(tmp_path: Path) -> None:
     two = Two(tmp_path, (12 * SEGMENT, 12 * SEGMENT))
     two.both(range(8, 12))
