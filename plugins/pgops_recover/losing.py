@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pgops.observe.branch_facts import CopyFacts
+from pgops.observe.copies import EVIDENCE, KEYS
 from pgops.observe.records import HoldRecord, hold_value
 from pgops.observe.snapshot import Snapshot, View
-from pgops.plan.actions import Action, Again, RunCommand
+from pgops.plan.actions import SEEN_FIRST, Action, Again, RunCommand, SaveKeys, WriteFile
 from pgops.plan.step import Params, Pinned, Risk, Step, Verdict, blocked, needed, satisfied, unread
 from pgops.readings import Known, known, reason
 from pgops.services import ServiceState
@@ -153,6 +154,36 @@ def keep_data(loser: Loser, incident: Incident, pinned: Pinned) -> Step:
         lambda _now: _keep(loser, incident, pinned, "data"),
         lambda copy: replace(copy or _foreseen(loser, pinned, ("wal",)), parts=_parts(loser, ("wal", "data"))),
         usually="seconds: it is renamed",
+    )
+
+
+def save_evidence(loser: Loser, pinned: Pinned) -> Step:
+    """Beside the data directory, for whoever looks into the incident later."""
+    papers: dict[str, Action] = {
+        EVIDENCE: WriteFile(loser.name, f"{loser.keep}/{EVIDENCE}", SEEN_FIRST),
+        KEYS: SaveKeys(loser.name, f"{loser.keep}/{KEYS}"),
+    }
+
+    def judge(copy: CopyFacts | None) -> Verdict:
+        if copy is None or not copy.has("data"):
+            return blocked("its data directory is not kept yet")
+        if set(papers) <= set(copy.papers):
+            return satisfied(f"what was seen first, and the DCS's keys, lie in {loser.keep}")
+        return needed("what was seen first stands in the journal of this host alone, and keys of the DCS change")
+
+    def actions(now: Snapshot) -> tuple[Action, ...]:
+        copy = find_copy(loser, now)
+        there = copy.papers if isinstance(copy, CopyFacts) else ()
+        return tuple(action for name, action in papers.items() if name not in there)
+
+    return _keeping(
+        loser,
+        "evidence",
+        "why it came so is asked later, when every member has another state",
+        judge,
+        actions,
+        lambda copy: replace(copy or _foreseen(loser, pinned, ("wal", "data")), papers=tuple(papers)),
+        usually="under a second",
     )
 
 

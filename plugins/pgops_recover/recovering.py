@@ -19,7 +19,7 @@ from pgops.steps.switching import acknowledgement, switch
 from pgops_recover.diagnosing import led_elsewhere
 from pgops_recover.incident import PROCEDURE, Incident, Lift, Loser, find_copy, find_incident
 from pgops_recover.lifting import drop_keys, lift_survivor, lock_gone, resume_in_keys, start_survivor, stop_survivor
-from pgops_recover.losing import account, hold_member, keep_data, keep_wal, quarantine, silence, stop
+from pgops_recover.losing import account, hold_member, keep_data, keep_wal, quarantine, save_evidence, silence, stop
 
 _DAY_S = 86400.0
 _TTL_S = 30.0
@@ -77,6 +77,7 @@ def _keep(loser: Loser, incident: Incident, pinned: Pinned) -> list[Step]:
         keep_wal(loser, incident, pinned),
         stop(loser),
         keep_data(loser, incident, pinned),
+        save_evidence(loser, pinned),
         *([quarantine(loser, incident, pinned)] if loser.is_contested else []),
         account(loser, pinned),
     ]

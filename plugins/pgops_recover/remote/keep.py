@@ -20,6 +20,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 _SEGMENT = re.compile(r"[0-9A-F]{24}(\.partial)?")
@@ -88,6 +89,7 @@ def keep_wal(wish: Mapping[str, Any]) -> list[dict[str, Any]]:
         _copy(f"{source}/{each}", f"{making}/wal/{each}")
     waiting = sorted(each[:-6] for each in _listed(f"{source}/archive_status") if each.endswith(".ready"))
     _write(f"{making}/not_archived.txt", "".join(f"{each}\n" for each in waiting))
+    _write(f"{making}/pg_wal.tsv", _listing(source))
     parts = [{"what": "wal", "path": f"{keep}/wal"}]
     _write(f"{making}/manifest.json", _manifest(wish, parts))
     _flush(f"{making}/wal")
@@ -218,6 +220,16 @@ def _listed(directory: str) -> list[str]:
         return sorted(os.listdir(directory))
     except FileNotFoundError:
         return []
+
+
+def _listing(directory: str) -> str:
+    """Every file there: name, size in bytes, and when it was last written, in seconds since 1970."""
+    lines = []
+    for name in _listed(directory):
+        with suppress(FileNotFoundError):  # the server recycles them meanwhile
+            about = os.stat(f"{directory}/{name}")
+            lines.append(f"{name}\t{about.st_size}\t{about.st_mtime:.6f}\n")
+    return "".join(lines)
 
 
 def _copy(source: str, target: str) -> None:

@@ -46,6 +46,8 @@ def _write(action: WriteFile, host: Host, fence: Fence) -> None:
     if action.content is None:
         remove_file(host, action.path, identity=action.identity, fence=fence, timeout_s=action.timeout_s)
         return
+    if isinstance(action.content, Hole):
+        raise ActionFault(f"the value {action.content.name} is not known yet", happened=False)
     content = action.content.encode()
     write_file(
         host, action.path, content, mode=action.mode, identity=action.identity, fence=fence, timeout_s=action.timeout_s

@@ -9,6 +9,7 @@ from typing import NoReturn
 from pgops.clients.http import HttpClient, HttpFault
 from pgops.config.model import ClusterConfig, HostConfig
 from pgops.dcs import Dcs, Put
+from pgops.engine.evidence import keys_file
 from pgops.engine.key_changes import change_keys
 from pgops.engine.lock import Lock
 from pgops.engine.on_hosts import perform_on_host
@@ -18,7 +19,7 @@ from pgops.hosts.factory import open_host
 from pgops.hosts.host import Host
 from pgops.observe.gather import observe
 from pgops.observe.snapshot import Node, Snapshot, View
-from pgops.plan.actions import Action, CallRest, ChangeKeys, RunSql
+from pgops.plan.actions import Action, CallRest, ChangeKeys, RunSql, SaveKeys
 from pgops.readings import Known, Unknown
 from pgops.render.text import printable
 
@@ -68,6 +69,8 @@ class RealWorld(RealEyes):
             self._run_sql(action, now)
         else:
             config = self._host_config(action.host)
+            if isinstance(action, SaveKeys):
+                action = keys_file(action, self.cluster.prefix, self._dcs)
             perform_on_host(action, self._host(config), config, self.cluster, lock.token)
 
     def close(self) -> None:

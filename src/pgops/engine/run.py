@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from pgops.dcs import DcsFault
+from pgops.engine.evidence import fill_seen
 from pgops.engine.lock import Lock, LockLost
 from pgops.engine.log import RunLog
 from pgops.engine.outcome import Listener, Outcome
@@ -198,7 +199,7 @@ class Run:
         untouched = not self._maybe
         self._maybe = True
         try:
-            self._world.perform(action, self._lock, now, tied)
+            self._world.perform(fill_seen(action, self._plan.first), self._lock, now, tied)
         except LockLost:
             self._maybe = not untouched
             raise

@@ -66,8 +66,8 @@ class CopyFacts:
 
     `run` is the run that made it. `accounted`: what only it holds has been counted into its account; `salvaged`: its rows
     have been read into its folder `salvage`; `quarantined`: what it pushed under a number that the survivor uses as well was
-    taken out of the archive. `bin_dir` is where PostgreSQL's programs are (None: on the search path), and
-    `timeline` the one on which its branch ends (None: not known).
+    taken out of the archive. `papers` are the files beside it that tell of the incident. `bin_dir` is where PostgreSQL's
+    programs are (None: on the search path), and `timeline` the one on which its branch ends (None: not known).
     """
 
     path: str
@@ -81,6 +81,7 @@ class CopyFacts:
     accounted: bool = False
     salvaged: bool = False
     quarantined: bool = False
+    papers: tuple[str, ...] = ()
     bin_dir: str | None = None
     timeline: int | None = None
 

@@ -15,6 +15,8 @@ from pgops.readings import Known, Reading, Unknown
 from pgops.render.text import printable
 
 SCHEMA = 1
+EVIDENCE, KEYS = "evidence.json", "dcs.json"
+"""The papers beside a copy: what was seen before anything was done, and Patroni's keys in the DCS."""
 
 _LIST = r"""
 for manifest in "$1".pgops-*/manifest.json; do
@@ -23,6 +25,8 @@ for manifest in "$1".pgops-*/manifest.json; do
     [ ! -f "$at/account/account.json" ] || done=$done,accounted
     [ ! -f "$at/salvage/summary.json" ] || done=$done,salvaged
     [ ! -f "$at/archive.json" ] || done=$done,quarantined
+    [ ! -f "$at/evidence.json" ] || done=$done,evidence.json
+    [ ! -f "$at/dcs.json" ] || done=$done,dcs.json
     printf '%s %s %s\n' "${done:--}" "$(printf '%s' "$at" | base64 -w 0)" "$(head -c 1048576 -- "$manifest" | base64 -w 0)"
 done
 """
@@ -76,6 +80,7 @@ def _copy(path: str, manifest: Mapping[str, Any], done: frozenset[str]) -> CopyF
         accounted="accounted" in done,
         salvaged="salvaged" in done,
         quarantined="quarantined" in done,
+        papers=tuple(name for name in (EVIDENCE, KEYS) if name in done),
         bin_dir=text(manifest, "bin_dir"),
         timeline=integer(as_mapping(pieces[-1], "pieces"), "timeline") if pieces else None,
     )

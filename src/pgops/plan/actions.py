@@ -42,6 +42,9 @@ class Hole:
 
 Word = str | Hole
 
+SEEN_FIRST = Hole("what was seen when the plan was made")
+"""The content of a `WriteFile` that the engine fills when it performs it: the plan's first snapshot, which no digest has."""
+
 
 @dataclass(frozen=True)
 class RunCommand:
@@ -136,18 +139,29 @@ class ChangeKeys:
 
 @dataclass(frozen=True)
 class WriteFile:
-    """Write `content` to `path` on `host`, atomically and durably; `content` None removes the file."""
+    """Write `content` to `path` on `host`, atomically and durably; None removes the file, and `SEEN_FIRST` is filled in."""
 
     host: str
     path: str
-    content: str | None
+    content: str | Hole | None
     mode: int = 0o600
     identity: Identity = Identity.OWNER
     again: Again = Again.SAFE
     timeout_s: float = 30.0
 
 
-Action = RunCommand | StartJob | StopJob | ForgetJob | CallRest | RunSql | ChangeKeys | WriteFile
+@dataclass(frozen=True)
+class SaveKeys:
+    """Write Patroni's keys of this cluster in the DCS, as they are then, to `path` on `host`; no plan or journal has them."""
+
+    host: str
+    path: str
+    identity: Identity = Identity.OWNER
+    again: Again = Again.SAFE
+    timeout_s: float = 30.0
+
+
+Action = RunCommand | StartJob | StopJob | ForgetJob | CallRest | RunSql | ChangeKeys | WriteFile | SaveKeys
 
 
 def render_action(action: Action) -> str:  # noqa: PLR0911 - one kind of action a return
@@ -172,15 +186,20 @@ def render_action(action: Action) -> str:  # noqa: PLR0911 - one kind of action 
             for item in action.compares
         )
         return f"[DCS] {'; '.join(map(_change, action.changes))}{f' (only if {conditions})' if conditions else ''}"
+    if isinstance(action, SaveKeys):
+        return f"{_place(action.host, action.identity)} write {shlex.quote(action.path)}: Patroni's keys in the DCS"
     if action.content is None:
         return f"{_place(action.host, action.identity)} remove {shlex.quote(action.path)}"
-    shown = shlex.quote(action.content.rstrip("\n")).replace("\n", "\\n")
+    if isinstance(action.content, Hole):
+        shown = f"<{action.content.name}>"
+    else:
+        shown = shlex.quote(action.content.rstrip("\n")).replace("\n", "\\n")
     return f"{_place(action.host, action.identity)} write {shlex.quote(action.path)} (mode {action.mode:04o}): {shown}"
 
 
 def shorten_action(action: Action) -> Action:
     """For people: a script of many lines is told by its size and digest. Plans in JSON and journals have it in full."""
-    if isinstance(action, WriteFile) and action.content is not None and action.mode & 0o111:
+    if isinstance(action, WriteFile) and isinstance(action.content, str) and action.mode & 0o111:
         return replace(action, content=f"<{_told(action.content)}>")
     if not isinstance(action, (RunCommand, StartJob)):
         return action

@@ -10,7 +10,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from pgops.dcs import DcsFault, DcsHealth
-from pgops.observe.branch_facts import SameTimeline
+from pgops.observe.branch_facts import CopyFacts, SameTimeline
+from pgops.observe.copies import EVIDENCE, KEYS
 from pgops.observe.facts import JobFacts, ScheduleFacts, WalIdentity
 from pgops.observe.guard_facts import GuardFacts
 from pgops.observe.guards import PROGRAMS, digests_of, rewind_name, settings_path
@@ -18,7 +19,7 @@ from pgops.observe.keys import parse_keys, record_prefix
 from pgops.observe.schedules import schedule_paths
 from pgops.observe.snapshot import ALL, NOT_ASKED, DcsKeys, Node, Snapshot, View
 from pgops.readings import Known, Reading, Skipped, Unknown, known
-from pgops.testing.fake_host import FakeJob, service_states, unit_names
+from pgops.testing.fake_host import FakeHost, FakeJob, service_states, unit_names
 from pgops.testing.fake_member import (
     DISKS,
     REST_PORT,
@@ -167,4 +168,11 @@ def _node(fake: FakeCluster, member: FakeMember, keys: DcsKeys | None) -> Node:
             )
         ),
     )
-    return replace(made, **fake.facts.get(name, {}))
+    made = replace(made, **fake.facts.get(name, {}))
+    copies = known(made.copies)
+    return made if copies is None else replace(made, copies=Known(tuple(_with_papers(copy, host) for copy in copies)))
+
+
+def _with_papers(copy: CopyFacts, host: FakeHost) -> CopyFacts:
+    """The copy, with the papers that were written beside it."""
+    return replace(copy, papers=tuple(name for name in (EVIDENCE, KEYS) if f"{copy.path}/{name}" in host.files))

@@ -30,6 +30,8 @@ def perform_on_fake_host(
     _pass_fence(fake, host, action.identity, token)
     if isinstance(action, WriteFile):
         path, content = action.path, action.content
+        if isinstance(content, Hole):
+            raise ActionFault(f"the value {content.name} is not known yet", happened=False)
         fake.change_host(host, lambda item: item.with_file(path, content))
     elif isinstance(action, StartJob):
         name = action.name

@@ -7,12 +7,24 @@ from dataclasses import replace
 from typing import Any
 
 from pgops.dcs import Dcs, Put
+from pgops.engine.evidence import keys_file
 from pgops.engine.key_changes import change_keys
 from pgops.engine.lock import Lock
 from pgops.engine.stopping import Clock, StopWish
 from pgops.engine.world import ActionFault
 from pgops.observe.snapshot import Snapshot, View
-from pgops.plan.actions import Action, CallRest, ChangeKeys, ForgetJob, RunCommand, RunSql, StartJob, StopJob, WriteFile
+from pgops.plan.actions import (
+    Action,
+    CallRest,
+    ChangeKeys,
+    ForgetJob,
+    RunCommand,
+    RunSql,
+    SaveKeys,
+    StartJob,
+    StopJob,
+    WriteFile,
+)
 from pgops.readings import Known
 from pgops.testing.fake_cluster import FakeCluster
 from pgops.testing.fake_snapshot import full_snapshot, restrict
@@ -117,6 +129,9 @@ class FakeWorld:
             self._call_rest(action, now)
         elif isinstance(action, RunSql):
             self._run_sql(action)
+        elif isinstance(action, SaveKeys):
+            file = keys_file(action, self.cluster.prefix, self.dcs)
+            perform_on_fake_host(self.fake, file, lock.token, self.commands)
         elif isinstance(action, (RunCommand, StartJob, StopJob, ForgetJob, WriteFile)):
             perform_on_fake_host(self.fake, action, lock.token, self.commands)
         else:

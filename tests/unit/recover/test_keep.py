@@ -83,6 +83,10 @@ def test_wal_from_the_fork_on_is_copied_for_real(loser: Loser) -> None:
     assert kept == ["000000010000000000000004", "000000010000000000000005", "00000002.history"]
     assert all((loser.keep / "wal" / name).stat().st_nlink == 1 for name in kept)
     assert (loser.keep / "not_archived.txt").read_text() == "000000010000000000000005\n"
+    listed = [line.split("\t") for line in (loser.keep / "pg_wal.tsv").read_text().splitlines()]
+    there = sorted(path.name for path in loser.wal.iterdir())
+    assert [name for name, _, _ in listed] == there and len(there) > len(kept)
+    assert all(int(size) == (loser.wal / name).stat().st_size and float(when) > 0 for name, size, when in listed)
     assert stat.S_IMODE(loser.keep.stat().st_mode) == 0o700
     assert loser.parts() == {"wal": f"{loser.keep}/wal"}
     assert loser.data.exists()
