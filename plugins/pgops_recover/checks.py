@@ -1,4 +1,4 @@
-"""The health check of the guard: does anything keep what an automatic rewind discards."""
+"""Health checks: does anything keep what an automatic rewind discards, and does a member wait for its recovery."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from pgops.checks import Check, Finding, ok, skipped, unread, warning
 from pgops.observe.guards import rewind_name
+from pgops.observe.records import LEFT_OUT
 from pgops.observe.snapshot import Snapshot, View
-from pgops.readings import known
+from pgops.readings import Unknown, known
+from pgops_recover.leaving_out import NEVER
 
 
 def find_guard(snapshot: Snapshot) -> Iterator[Finding]:
@@ -19,6 +21,8 @@ def find_guard(snapshot: Snapshot) -> Iterator[Finding]:
     section = (keys.config or {}).get("postgresql")
     if not isinstance(section, dict) or not section.get("use_pg_rewind"):
         yield skipped("the dynamic configuration does not let Patroni rewind")
+    elif rewind_name(keys.config) == NEVER:
+        yield ok(f"{NEVER} stands in pg_rewind's place, so that nobody is rewound: see check left-out")
     elif (name := rewind_name(keys.config)) is not None:
         yield ok(f"Patroni calls {name} before it rewinds; pgops guard status asks every member")
     elif snapshot.cluster.unguarded_rewind == "accept":
@@ -30,4 +34,25 @@ def find_guard(snapshot: Snapshot) -> Iterator[Finding]:
         )
 
 
-CHECKS = (Check("guard", "what an automatic rewind discards is kept", frozenset({View.DCS}), find_guard),)
+def find_left_out(snapshot: Snapshot) -> Iterator[Finding]:
+    """Whether a recovery left somebody out, for whose sake Patroni can rewind nobody."""
+    keys = known(snapshot.keys)
+    if keys is None:
+        yield unread("whether a recovery left a member out is not known", snapshot.keys)
+    elif LEFT_OUT in keys.unread_records:
+        yield unread("whether a recovery left a member out is not known", Unknown(keys.unread_records[LEFT_OUT]))
+    elif (record := keys.left_out_record) is None:
+        yield ok("no recovery left a member out")
+    else:
+        names = ", ".join(record.members)
+        yield warning(
+            f"the recovery {record.run} of {record.by} left {names} out, {record.since.isoformat(timespec='seconds')}: what "
+            "only it has is kept by no run yet, and Patroni cannot rewind anybody until then",
+            next_step=f"once {names} can be reached: pgops recover split-brain --survivor {keys.leader or 'LEADER'}",
+        )
+
+
+CHECKS = (
+    Check("guard", "what an automatic rewind discards is kept", frozenset({View.DCS}), find_guard),
+    Check("left-out", "no member waits for its recovery", frozenset({View.DCS}), find_left_out),
+)

@@ -16,9 +16,9 @@ def recover() -> None:
 @click.option("--survivor", metavar="NODE", help="The member whose branch goes on. Required to act.")
 @click.option(
     "--without",
-    metavar="NODE",
+    metavar="NODE=HOW",
     multiple=True,
-    help="Leave this member as it is: it cannot be reached. See to it that it is off or held. May be repeated.",
+    help="Leave this member as it is. HOW it is kept from coming back: off (no power) or held. May be repeated.",
 )
 @click.option("--no-counts", is_flag=True, help="Do not count what only one member has; with --dry-run.")
 @acting_options
@@ -32,7 +32,7 @@ def split_brain(
     Nothing is destroyed: each loser's WAL is copied and its data directory is moved aside. A survivor that has not the
     lock, or is on a lower timeline than a loser, is stopped for seconds and goes on above every timeline that was seen.
     """
-    params = {"survivor": survivor or "", "without": ",".join(sorted(set(without)))}
+    params = {"survivor": survivor or "", "without": _left_out(survivor, without)}
     if choices.form == "text" and (choices.dry_run or survivor is None):
         _tell(ctx, choices, params, counts=not no_counts)
     if survivor is None:
@@ -44,6 +44,22 @@ def split_brain(
             "--survivor is required to act: it is never chosen for you. --dry-run shows who has what."
         )
     return act(ctx, "recover-split-brain", params, choices)
+
+
+def _left_out(survivor: str | None, without: tuple[str, ...]) -> str:
+    from pgops_recover.incident import HELD, OFF, parse_left_out
+
+    told = ",".join(sorted(set(without)))
+    try:
+        names = parse_left_out(told)
+    except ValueError as fault:
+        raise click.UsageError(
+            f"--without: {fault}: NODE={OFF} where its host has no power (or no network, for good), NODE={HELD} where "
+            "pgops node hold NODE was done"
+        ) from None
+    if survivor in names:
+        raise click.UsageError(f"--without: {survivor} is the survivor")
+    return told
 
 
 def _tell(ctx: click.Context, choices: Choices, params: dict[str, str], *, counts: bool) -> None:

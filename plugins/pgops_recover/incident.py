@@ -17,6 +17,8 @@ from pgops.readings import known, reason
 from pgops_recover.diagnosing import Branch, Parting, compare_all, find_branch
 
 PROCEDURE = "recover-split-brain"
+OFF, HELD = HOWS = ("off", "held")
+"""How a member that is left out is kept from coming back: its host has no power, or its Patroni is held."""
 _SIDE_SEGMENTS = 2
 """So many segments before the fork are kept too: the tables of transactions that were open there are named in them."""
 
@@ -113,6 +115,7 @@ class Lift:
 class Incident:
     """A split brain as first seen. `unseen` (by name) are members of which it cannot be told whether they lose.
 
+    `left_out` are those that stay as they are, each with how it is kept from coming back (`OFF` or `HELD`).
     `others` are members that have nothing which the survivor has not. `lift` None: the survivor leads, and stays as it is.
     """
 
@@ -121,7 +124,7 @@ class Incident:
     survivor: str
     losers: tuple[Loser, ...]
     unseen: Mapping[str, str]
-    left_out: frozenset[str]
+    left_out: Mapping[str, str]
     others: tuple[str, ...]
     lift: Lift | None
 
@@ -129,7 +132,7 @@ class Incident:
 def find_incident(params: Params, pinned: Pinned, first: Snapshot) -> Incident:
     """What was seen first, from the survivor that the operator named."""
     survivor = str(params["survivor"])
-    left_out = frozenset(name for name in str(params.get("without") or "").split(",") if name)
+    left_out = parse_left_out(str(params.get("without") or ""))
     losers, others, unseen = [], [], {}
     for name, parting in compare_all(first, survivor).items():
         if name in left_out:
@@ -149,6 +152,19 @@ def find_incident(params: Params, pinned: Pinned, first: Snapshot) -> Incident:
     identifier = sql.system_identifier if sql else None
     lift = _find_lift(first, survivor, losers)
     return Incident(first.cluster.name, identifier, survivor, tuple(losers), unseen, left_out, tuple(others), lift)
+
+
+def parse_left_out(text: str) -> dict[str, str]:
+    """NAME=HOW,... as `without` has it. Raises ValueError with a sentence."""
+    found: dict[str, str] = {}
+    for item in filter(None, text.split(",")):
+        name, _, how = item.partition("=")
+        if not name or how not in HOWS:
+            raise ValueError(f"{item!r} does not say how that member is kept from coming back")
+        if found.get(name, how) != how:
+            raise ValueError(f"{name} is named twice")
+        found[name] = how
+    return found
 
 
 def _find_lift(first: Snapshot, survivor: str, losers: list[Loser]) -> Lift | None:

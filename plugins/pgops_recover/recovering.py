@@ -17,7 +17,8 @@ from pgops.steps.holds import release
 from pgops.steps.services import find_service, predict, start_actions
 from pgops.steps.switching import acknowledgement, switch
 from pgops_recover.diagnosing import led_elsewhere
-from pgops_recover.incident import PROCEDURE, Incident, Lift, Loser, find_copy, find_incident
+from pgops_recover.incident import HELD, OFF, PROCEDURE, Incident, Lift, Loser, find_copy, find_incident
+from pgops_recover.leaving_out import allow_rewind, bar_rewind, judge_left_out
 from pgops_recover.lifting import drop_keys, lift_survivor, lock_gone, resume_in_keys, start_survivor, stop_survivor
 from pgops_recover.losing import account, hold_member, keep_data, keep_wal, quarantine, save_evidence, silence, stop
 
@@ -30,17 +31,18 @@ def _steps(params: Params, pinned: Pinned, first: Snapshot) -> tuple[Part, ...]:
     incident = find_incident(params, pinned, first)
     keys = known(first.keys)
     paused = bool(incident.losers and keys is not None and keys.paused)
+    last = [allow_rewind()] if not incident.left_out and keys is not None and keys.left_out_record else []
     if incident.lift is not None:
-        return (_evidence(incident), *_lifting_steps(incident, incident.lift, pinned, first, paused=paused))
-    parts: list[Part] = [_evidence(incident)]
+        return (_evidence(incident), *_lifting_steps(incident, incident.lift, pinned, first, paused=paused), *last)
+    parts: list[Part] = [_evidence(incident), *([bar_rewind(incident, pinned)] if incident.left_out else [])]
     for loser in incident.losers:
         parts += [*_mute(loser.name, incident, pinned), *_keep(loser, incident, pinned)]
     if paused:
-        silent = frozenset(loser.name for loser in incident.losers) | incident.left_out
+        silent = frozenset((*(loser.name for loser in incident.losers), *incident.left_out))
         parts += [switch(on=False), acknowledgement(on=False, without=silent)]
     for loser in incident.losers:
         parts += [_release(loser.name), _rejoin(loser, incident)]
-    return tuple(parts)
+    return (*parts, *last)
 
 
 def _lifting_steps(
@@ -99,11 +101,12 @@ def _evidence(incident: Incident) -> Step:
         if keys is None or sql is None:
             why = reason(now.keys) if keys is None else reason(node.sql)
             return unread(f"whether {survivor} leads cannot be read: {why}", "pgops health")
-        obstacle = _obstacle(incident, now, keys, sql) or _unready(incident, first)
+        obstacle = _obstacle(incident, now, keys, sql) or judge_left_out(incident, now) or _unready(incident, first)
         if obstacle is not None:
             return obstacle
         if not incident.losers:
-            return satisfied(f"{survivor} leads alone, and no member has anything that it has not")
+            seen = f"no member but {', '.join(sorted(incident.left_out))}" if incident.left_out else "no member"
+            return satisfied(f"{survivor} leads alone, and {seen} has anything that it has not")
         told = "; ".join(f"{loser.name} {loser.parting.describe()}" for loser in incident.losers)
         lift = incident.lift
         if lift is not None:
@@ -116,7 +119,12 @@ def _evidence(incident: Incident) -> Step:
         why="the survivor must take writes, and every member that could hold rows of its own must be seen",
         check=check,
         views=frozenset({View.DCS, View.SQL, View.REST, View.SERVICES}),
-        hosts=frozenset(loser.name for loser in incident.losers),
+        hosts=frozenset(
+            (
+                *(loser.name for loser in incident.losers),
+                *(name for name, how in incident.left_out.items() if how == HELD),
+            )
+        ),
     )
 
 
@@ -162,7 +170,11 @@ def _obstacle(incident: Incident, now: Snapshot, keys: DcsKeys, sql: SqlFacts) -
         )
     if incident.unseen:
         told = "; ".join(f"{name}: {why}" for name, why in sorted(incident.unseen.items()))
-        without = f"mend that, or leave it as it is with --without {','.join(sorted(incident.unseen))}"
+        name = min(incident.unseen)
+        without = (
+            f"mend that, or leave it as it is: --without {name}={OFF} where its host has no power, or pgops node hold {name} "
+            f"and --without {name}={HELD}"
+        )
         return unread(
             f"not every member can be seen, and an unreachable one is not a stopped one: {told}",
             "mend that first; --without is for a survivor that leads" if lift else without,

@@ -12,7 +12,18 @@ from typing import Any, TypeVar
 from pgops.clients.json_text import parse_json
 from pgops.dcs import DcsKey
 from pgops.observe.fields import ShapeFault, as_list, as_mapping, flag, integer, position, text
-from pgops.observe.records import LOCKS, TOPOLOGY, parse_drill, parse_lock, parse_pause, parse_rest, parse_run, run_name
+from pgops.observe.records import (
+    LEFT_OUT,
+    LOCKS,
+    TOPOLOGY,
+    parse_drill,
+    parse_left_out,
+    parse_lock,
+    parse_pause,
+    parse_rest,
+    parse_run,
+    run_name,
+)
 from pgops.observe.snapshot import DcsKeys, HistoryEntry, Member, SyncKey
 
 T = TypeVar("T")
@@ -61,6 +72,7 @@ def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str,
     runs = {lock: read_record(run_name(lock), parse_run) for lock in LOCKS}
     rest_record = read_record("rest", parse_rest)
     drill_record = read_record("drill", parse_drill)
+    left_out_record = read_record(LEFT_OUT, parse_left_out)
     locks = [read_record(name, partial(parse_lock, name[5:])) for name in own if name.startswith("lock/")]
     return DcsKeys(
         leader=leader.value if leader else None,
@@ -76,6 +88,7 @@ def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str,
         pause_record=pause_record,
         rest_record=rest_record,
         drill_record=drill_record,
+        left_out_record=left_out_record,
         faults=tuple(faults),
         revisions={key: entry.revision for key, entry in (*entries.items(), *records.items())},
         run_record=runs.pop(TOPOLOGY),

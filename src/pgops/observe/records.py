@@ -11,13 +11,24 @@ from datetime import datetime
 from typing import Any
 
 from pgops.observe.fields import TEXT_LIMIT, ShapeFault, as_list, as_mapping, flag, integer, iso_moment, text
-from pgops.observe.snapshot import DrillCheck, DrillRecord, LockRecord, PauseRecord, RestRecord, RunRecord
+from pgops.observe.snapshot import (
+    DrillCheck,
+    DrillRecord,
+    LeftOutRecord,
+    LockRecord,
+    PauseRecord,
+    RestRecord,
+    RunRecord,
+)
 
 RECORD_SCHEMA = 1
 
 TOPOLOGY = "topology"
 LOCKS = (TOPOLOGY, "backup", "drill", "schedule", "salvage")
 """The locks of a cluster. Each has an unfinished run of its own at most; none stands in the way of `topology`."""
+
+LEFT_OUT = "left-out"
+"""The record of members that a recovery left as they are."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,20 @@ def parse_rest(value: object) -> RestRecord:
         host=_text(top, "host"),
         since=_moment(top, "since"),
     )
+
+
+def parse_left_out(value: object) -> LeftOutRecord:
+    """The value under `left-out`. Raises `ShapeFault`."""
+    top = _known_schema(value)
+    members = as_list(top.get("members"), "members")
+    if not members or not all(isinstance(name, str) for name in members):
+        raise ShapeFault("members are not names")
+    return LeftOutRecord(tuple(members), _run_id(top, "run"), _text(top, "by"), _moment(top, "since"))
+
+
+def left_out_value(record: LeftOutRecord) -> str:
+    """What is written under `left-out`."""
+    return _document(members=list(record.members), run=record.run, by=record.by, since=record.since.isoformat())
 
 
 def parse_drill(value: object) -> DrillRecord:

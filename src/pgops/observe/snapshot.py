@@ -103,6 +103,19 @@ class PauseRecord:
 
 
 @dataclass(frozen=True)
+class LeftOutRecord:
+    """Members that a recovery left as they are; until they are recovered it lets Patroni rewind nobody.
+
+    `run` is the recovery that left them out last, `by` whoever ran it.
+    """
+
+    members: tuple[str, ...]
+    run: str
+    by: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """The acting run of pgops that is under way in this cluster, or was left unfinished.
 
@@ -235,6 +248,7 @@ class DcsKeys:
     locks: tuple[LockRecord, ...] = ()
     rest_record: RestRecord | None = None
     drill_record: DrillRecord | None = None
+    left_out_record: LeftOutRecord | None = None
     unread_records: Mapping[str, str] = field(default_factory=dict)
     """Records that are there but cannot be read, by name (`run`, `run/backup`, `lock/topology`, `pause`), with the reason."""
 

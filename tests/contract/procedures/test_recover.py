@@ -299,7 +299,77 @@ def test_a_data_directory_that_only_the_server_tells_is_to_be_configured_first(s
 
 def test_what_must_not_be_done_is_refused() -> None:
     assert "n3 takes no writes" in check_refused(Case(RECOVER, {**PARAMS, "survivor": "n3"}, split_brain, set_up))
-    below = {"survivor": "n1", "without": "n2"}
+    below = {"survivor": "n1", "without": "n2=off"}
     assert "could take the lock" in check_refused(Case(RECOVER, below, split_brain, set_up))
     assert "two DCSs" in check_refused(Case(RECOVER, PARAMS, two_dcses, set_up))
     assert "no member n9" in check_refused(Case(RECOVER, {**PARAMS, "survivor": "n9"}, split_brain, set_up))
+
+
+LEFT_OUT = {"survivor": "n2", "without": "n1=off"}
+
+
+def out_of_reach() -> FakeCluster:
+    """n1 has commits of its own, and its host answers nobody. Patroni would rewind it, were it to come back."""
+    fake = split_brain()
+    fake.change("n1", host_up=False)
+    fake.patch_config({"postgresql": {"use_pg_rewind": True, "parameters": {"wal_level": "replica"}}})
+    fake.advance(60)
+    return fake
+
+
+def back_again() -> FakeCluster:
+    """n1 was left out, and can be reached again; nobody kept anything of it yet."""
+    fake = out_of_reach()
+    outcome = Case(RECOVER, LEFT_OUT, lambda: fake, set_up).run(Case(RECOVER, LEFT_OUT, lambda: fake, set_up).world())
+    assert outcome.code == 0, outcome
+    fake.effects.clear()
+    fake.change("n1", host_up=True)
+    return fake
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    ("world", "params"), [(out_of_reach, LEFT_OUT), (back_again, PARAMS)], ids=["left out", "back again"]
+)
+def test_recover_without_a_member(
+    world: Callable[[], FakeCluster], params: dict[str, str], check: Callable[[Case], None]
+) -> None:
+    with operator_host():
+        check(Case(RECOVER, params, world, set_up))
+
+
+def test_nobody_is_rewound_until_the_member_that_was_left_out_is_recovered() -> None:
+    with operator_host():
+        fake = out_of_reach()
+        before = fake.dynamic_config()
+        left = Case(RECOVER, LEFT_OUT, lambda: fake, set_up)
+        assert left.run(left.world()).code == 0
+        assert fake.dynamic_config() == {
+            **before,
+            "postgresql": {**before["postgresql"], "bin_name": {"pg_rewind": "/bin/cat"}},
+        }
+        fake.change("n1", host_up=True)
+        back = Case(RECOVER, PARAMS, lambda: fake, set_up)
+        assert back.run(back.world()).code == 0
+        assert fake.dynamic_config() == before and fake.destroyed == []
+
+
+def test_whom_to_leave_out_is_doubted() -> None:
+    """A sign of life, a hold that is none, a member that is none, an old Patroni, one that may delete."""
+
+    def unseen(**postgresql: object) -> Callable[[], FakeCluster]:
+        def world() -> FakeCluster:
+            fake = out_of_reach()
+            fake.patch_config({"postgresql": postgresql})
+            return fake
+
+        return world
+
+    refused = check_refused(Case(RECOVER, LEFT_OUT, split_brain, set_up))
+    assert "n1 is said to be off, and its PostgreSQL answers" in refused
+    held = {**LEFT_OUT, "without": "n1=held"}
+    assert "said to be held, and its Patroni still runs" in check_refused(Case(RECOVER, held, split_brain, set_up))
+    nobody = {**LEFT_OUT, "without": "n1=off,n9=off"}
+    assert "no member n9 to be left out" in check_refused(Case(RECOVER, nobody, out_of_reach, set_up))
+    removing = unseen(remove_data_directory_on_diverged_timelines=True)
+    assert "lets Patroni remove what n1 has" in check_refused(Case(RECOVER, LEFT_OUT, removing, set_up))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pgops.hosts import process
 from practice.engine.desk import Desk, wait_until
 from practice.recover.clients import SETUP, Written, writing
 from practice.recover.rows import Sides
@@ -108,6 +109,54 @@ def test_out_of_reach_then_back_with_a_dead_patroni(desk: Desk, tmp_path: Path) 
     _finish(desk, run)
 
 
+def test_left_out_then_back_with_a_patroni_that_wakes_up(desk: Desk, tmp_path: Path) -> None:
+    """Nobody can look at the loser. Its Patroni comes back before anybody kept what only it has, and must not rewind it."""
+    sides = Sides.of(desk.lab.name)
+    loser, patroni = _break(desk, sides)
+    survivor = desk.leader()
+    far = _out_of_reach(desk, loser, tmp_path)
+    recover = ("recover", "split-brain", "--survivor", survivor, "--yes")
+    with writing(sides, loser, "lost") as lost:
+        wait_until(lambda: len(lost.acknowledged) > 50, 30)
+        refused = desk.pgops(*recover, "--without", f"{loser}=off")
+        assert refused.code == 3 and "is said to be off, and its PostgreSQL answers" in refused.said, refused.said
+        refused = far.pgops(*recover, "--without", f"{loser}=held")
+        assert refused.code == 5 and "whether Patroni of" in refused.said, refused.said
+        assert far.pgops(*recover, "--without", loser).code == 2
+        ended = far.pgops(*recover, "--without", f"{loser}=off", at=1, after=True)
+        assert ended.code == -9, ended.said
+        far.done("runs", "continue", desk.run_id())
+        assert far.done(*recover, "--without", f"{loser}=off").out.startswith("nothing to do")
+    assert not _rewinds(desk)
+    told = desk.pgops("health", "--check", "left-out")
+    assert told.code == 1 and f"left {loser} out" in told.said, told.said
+
+    os.kill(patroni, signal.SIGCONT)
+    wait_until(lambda: "shut down" in _state(desk, loser) or "recovery" in _state(desk, loser), 60)
+    log = Path(desk.cluster["hosts"][loser]["data_dir"]).parents[1] / f"log/patroni-{loser}.log"
+    log = Path(desk.cluster["hosts"][loser]["data_dir"]).parents[1] / "log"
+    wait_until(lambda: "Failed to rewind from healthy primary" in (log / f"patroni-{loser}.log").read_text(), 60)
+    wait_until(lambda: "requested timeline" in (log / f"postgresql-{loser}.log").read_text(), 60)
+
+    run = _recover(desk, survivor, (3, 2))
+    assert _rewinds(desk) and desk.pgops("health", "--check", "left-out").code == 0
+    desk.done("salvage", run)
+    lost.check(_saved(desk, loser, run))
+    _finish(desk, run)
+
+
+def _rewinds(desk: Desk) -> bool:
+    return "bin_name" not in json.loads(_key(desk, "config"))["postgresql"]
+
+
+def _state(desk: Desk, name: str) -> str:
+    """The state of its data directory, as pg_controldata says it."""
+    host = desk.cluster["hosts"][name]
+    argv = [f"{host['bin_dir']}/pg_controldata", "-D", host["data_dir"]]
+    said = process.run(argv, timeout_s=10, user=host.get("owner"), env={"LC_ALL": "C"})
+    return next((line for line in said.stdout.splitlines() if line.startswith("Database cluster state")), "")
+
+
 def test_wal_that_was_recycled_comes_from_the_archive(desk: Desk) -> None:
     sides = Sides.of(desk.lab.name)
     loser, _ = _break(desk, sides)
@@ -172,7 +221,7 @@ def test_the_survivor_has_not_the_lock(desk: Desk) -> None:
     desk.ask_patroni("PATCH", "/config", {"pause": True})
     with writing(sides, survivor, "kept") as kept, writing(sides, holder, "lost") as lost:
         wait_until(lambda: len(kept.acknowledged) > 50 and len(lost.acknowledged) > 50, 30)
-        refused = desk.pgops("recover", "split-brain", "--survivor", survivor, "--without", holder, "--yes")
+        refused = desk.pgops("recover", "split-brain", "--survivor", survivor, "--without", f"{holder}=off", "--yes")
         assert refused.code == 3 and "could take the lock" in refused.said, refused.said
         run = _recover(desk, survivor, (4, 9, 2, 1, 1, 1))
     _check_survivor(sides, survivor, kept)

@@ -14,15 +14,17 @@ from pgops.observe.keys import parse_keys, record_prefix
 from pgops.observe.records import (
     HoldRecord,
     hold_value,
+    left_out_value,
     lock_value,
     parse_hold,
+    parse_left_out,
     parse_lock,
     parse_pause,
     parse_run,
     pause_value,
     run_value,
 )
-from pgops.observe.snapshot import DcsKeys, LockRecord, PauseRecord, RunRecord
+from pgops.observe.snapshot import DcsKeys, LeftOutRecord, LockRecord, PauseRecord, RunRecord
 
 PREFIX = "/service/demo/"
 OWN = record_prefix(PREFIX)
@@ -70,6 +72,8 @@ def test_what_is_written_is_what_is_read() -> None:
         assert parse_lock(lock.name, json.loads(lock_value(lock))) == lock
     hold = HoldRecord("alice", ODD, NOW)
     assert parse_hold(json.loads(hold_value(hold))) == hold
+    left_out = LeftOutRecord(("n1", ODD), RUN.id, ODD, NOW)
+    assert parse_left_out(json.loads(left_out_value(left_out))) == left_out
 
 
 def test_the_text_is_canonical() -> None:
