@@ -119,6 +119,11 @@ def find_ahead(snapshot: Snapshot) -> Iterator[Finding]:
     ahead = False
     unseen = [node for node in snapshot.nodes if node.is_primary is None]
     for node in replicas(snapshot):
+        astray = _find_astray(node, leader, snapshot)
+        if astray is not None:
+            ahead = True
+            yield astray
+            continue
         received, replayed = positions(node)
         furthest = max((value for value in (received, replayed) if value is not None), default=None)
         if furthest is None:
@@ -138,6 +143,24 @@ def find_ahead(snapshot: Snapshot) -> Iterator[Finding]:
         yield unknown(f"its WAL position is not known, so whether it is ahead is not ({why})", node.name, because=why)
     if not ahead and not unseen:
         yield ok("no replica is ahead of the primary")
+
+
+def _find_astray(node: Node, leader: Node, snapshot: Snapshot) -> Finding | None:
+    """A former leader that was started as a standby without a rewind: it streams, past WAL that nobody else has."""
+    keys, control = known(snapshot.keys), known(node.control)
+    if keys is None or control is None:
+        return None
+    timeline, reached = control.minimum_recovery_timeline, control.minimum_recovery_bytes
+    ended = next((entry.switch_bytes for entry in keys.history if entry.timeline == timeline), None)
+    if reached is None or ended is None or reached <= ended:
+        return None
+    return critical(
+        f"has replayed {format_bytes(reached - ended)} of timeline {timeline} that {leader.name} never had "
+        f"(to {format_lsn(reached)}; it ended at {format_lsn(ended)}): it has diverged, however well it streams",
+        node.name,
+        next_step=f"do not restart it; pgops recover split-brain --dry-run --cluster {snapshot.cluster.name}",
+        ahead_bytes=reached - ended,
+    )
 
 
 def find_slots(snapshot: Snapshot) -> Iterator[Finding]:
@@ -293,7 +316,7 @@ _QUICK = frozenset({View.REST, View.DCS})
 CHECKS = (
     Check("replicas", "every replica runs and streams", _VIEWS, find_streaming, _QUICK),
     Check("lag", "how far each replica is behind", _VIEWS, find_lag, _QUICK),
-    Check("ahead", "no replica has WAL that the primary lacks", _VIEWS, find_ahead, _QUICK),
+    Check("ahead", "no replica has WAL that the primary lacks", _VIEWS | {View.HOST}, find_ahead, _QUICK),
     Check("replay-delay", "no replica has old commits left to replay", _VIEWS, find_delay),
     Check("slots", "no replication slot lost WAL or holds back too much", _VIEWS, find_slots),
     Check("sync", "synchronous standbys are as the DCS says", _VIEWS, find_sync),

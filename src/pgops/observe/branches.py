@@ -71,6 +71,9 @@ def read_branch(host: Host, data_dir: str, bin_dir: str | None, *, timeout_s: fl
 def wal_end(node: Node) -> tuple[int, int] | None:
     """(timeline, position in bytes) at which the member's WAL ends, by its server, else by its files; None: not known."""
     sql, facts = known(node.sql), known(node.branch)
+    astray = _end_astray(node)
+    if astray is not None:
+        return astray
     if sql is not None and sql.timeline is not None:
         # What was replayed from files lies past what was received, and the other way round.
         told = (sql.receive_bytes, sql.replay_bytes) if sql.in_recovery else (sql.flush_bytes,)
@@ -79,6 +82,27 @@ def wal_end(node: Node) -> tuple[int, int] | None:
     if facts is None or facts.serving or facts.end_timeline is None or facts.end_bytes is None:
         return None
     return facts.end_timeline, facts.end_bytes
+
+
+def _end_astray(node: Node) -> tuple[int, int] | None:
+    """Where a standby came to on a timeline that ended before that, by the history of the one that it says it is on.
+
+    A former leader that crashed and is started as a standby replays its own WAL to its end, past the fork, before it
+    streams: there is no minimum recovery point yet that PostgreSQL could compare. From then on it says the other timeline,
+    looks well, and has rows of its own. Source: PostgreSQL, xlogrecovery.c (InitWalRecovery, SwitchIntoArchiveRecovery).
+    """
+    sql, facts, control = known(node.sql), known(node.branch), known(node.control)
+    if sql is None or not sql.in_recovery or sql.timeline is None or facts is None or control is None:
+        return None
+    timeline, reached = control.minimum_recovery_timeline, control.minimum_recovery_bytes
+    if timeline is None or reached is None or (sql.timeline > 1 and sql.timeline not in facts.histories):
+        return None
+    try:
+        path = path_to(sql.timeline, facts.histories)
+    except ValueError:
+        return None
+    ends_bytes = next((piece.ends_bytes for piece in path if piece.timeline == timeline), None)
+    return (timeline, reached) if ends_bytes is not None and ends_bytes < reached else None
 
 
 def path_of(node: Node) -> Path:

@@ -145,7 +145,10 @@ class SqlFacts:
 
 @dataclass(frozen=True)
 class ControlFacts:
-    """pg_controldata. Source: PostgreSQL, src/bin/pg_controldata."""
+    """pg_controldata. `minimum_recovery_bytes` and its timeline are how far a standby replayed at least; None: it is none.
+
+    Source: PostgreSQL, src/bin/pg_controldata.
+    """
 
     state: str
     system_identifier: str
@@ -154,6 +157,7 @@ class ControlFacts:
     minimum_recovery_bytes: int | None
     checksums: bool
     segment_bytes: int
+    minimum_recovery_timeline: int | None = None
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def parse_control(output: str) -> ControlFacts:
         minimum_recovery_bytes=minimum or None,
         checksums=fields["Data page checksum version"] != "0",
         segment_bytes=int(fields["Bytes per WAL segment"]),
+        minimum_recovery_timeline=int(fields["Min recovery ending loc's timeline"]) or None,
     )
 
 

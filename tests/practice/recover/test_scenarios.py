@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 from collections.abc import Iterable
 from dataclasses import replace
@@ -140,6 +141,36 @@ def test_left_out_then_back_with_a_patroni_that_wakes_up(desk: Desk, tmp_path: P
 
     run = _recover(desk, survivor, (3, 2))
     assert _rewinds(desk) and desk.pgops("health", "--check", "left-out").code == 0
+    desk.done("salvage", run)
+    lost.check(_saved(desk, loser, run))
+    _finish(desk, run)
+
+
+def test_a_former_leader_that_is_started_without_a_rewind(desk: Desk) -> None:
+    """It replays its own WAL and then streams, looks well to Patroni, and has rows that nobody else has."""
+    sides = Sides.of(desk.lab.name)
+    loser, patroni = _break(desk, sides)
+    survivor = desk.leader()
+    desk.ask_patroni("PATCH", "/config", {"postgresql": {"use_pg_rewind": False}})
+    with writing(sides, loser, "lost") as lost:
+        wait_until(lambda: len(lost.acknowledged) > 50, 30)
+    log = Path(desk.cluster["hosts"][loser]["data_dir"]).parents[1] / f"log/postgresql-{loser}.log"
+    before = len(log.read_text())
+    os.kill(patroni, signal.SIGCONT)
+    wait_until(lambda: "started streaming WAL from primary" in log.read_text()[before:], 60)
+    ours = "SELECT pg_current_wal_lsn() > '{}'::pg_lsn"
+    (end,) = sides.sql(loser, "SELECT pg_last_wal_replay_lsn()")
+    with writing(sides, survivor, "kept") as kept:
+        wait_until(lambda: sides.sql(survivor, ours.format(end[0])) == [["t"]], 60)
+    told = desk.pgops("health", "--check", "ahead")
+    assert told.code == 2 and f"{loser}: has replayed" in told.said and "never had" in told.said, told.said
+    told = desk.done("recover", "split-brain", "--dry-run", "--survivor", survivor)
+    counted = re.search(rf"what only {loser} has: (\d+) transactions", told.out)
+    assert counted and int(counted[1]) >= len(lost.acknowledged), told.out.partition("plan:")[0]
+
+    desk.ask_patroni("PATCH", "/config", {"postgresql": {"use_pg_rewind": True}})
+    run = _recover(desk, survivor, (5, 2))
+    _check_survivor(sides, survivor, kept)
     desk.done("salvage", run)
     lost.check(_saved(desk, loser, run))
     _finish(desk, run)

@@ -115,3 +115,26 @@ def test_unless_wal_was_compared_one_number_is_not_known_to_be_one_branch() -> N
 def test_histories_that_part_need_no_wal() -> None:
     now = look()
     assert isinstance(compare_all(replace(now, same_timeline=Unknown("gone")), "n2")["n1"], Parting)
+
+
+def test_a_former_leader_that_streams_without_a_rewind_has_its_own_branch() -> None:
+    """It says the survivor's timeline, and its control file how far it replayed the one before."""
+    fake = FakeCluster()
+    fake.change("n1", patroni="frozen")
+    fake.advance(60)
+    now = fake.snapshot(VIEWS | {View.HOST})
+    node = now.node("n3")
+    control = known(node.control) if node else None
+    assert node is not None and control is not None
+    fork = fake.ends[2]
+
+    def seen(reached: int, timeline: int | None = 2) -> Parting | str:
+        told = replace(control, minimum_recovery_bytes=reached, minimum_recovery_timeline=timeline)
+        return compare_all(now.with_node(replace(node, control=Known(told))), "n2")["n3"]
+
+    for well in (seen(fork), seen(fork + 0x8000, 3), seen(fork + 0x8000, None)):
+        assert isinstance(well, Parting) and not well.diverged, well
+    found = seen(fork + 0x8000)
+    assert isinstance(found, Parting) and found.diverged and not found.takes_writes
+    assert found.fork == Fork(2, fork) and found.end_bytes == fork + 0x8000
+    assert [piece.timeline for piece in found.pieces] == [2]
