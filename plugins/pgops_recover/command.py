@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pgops.cli.acting import Choices, act, acting_options
+from pgops.cli.streams import say
+from pgops.errors import PgopsError
+
+if TYPE_CHECKING:
+    from pgops.config.model import ClusterConfig
 
 
 @click.group("recover")
@@ -21,16 +28,25 @@ def recover() -> None:
     help="Leave this member as it is. HOW it is kept from coming back: off (no power) or held. May be repeated.",
 )
 @click.option("--no-counts", is_flag=True, help="Do not count what only one member has; with --dry-run.")
+@click.option("--no-backup", is_flag=True, help="Do not make a full backup once all is well.")
 @acting_options
 @click.pass_context
 def split_brain(
-    ctx: click.Context, choices: Choices, survivor: str | None, without: tuple[str, ...], no_counts: bool
+    ctx: click.Context,
+    choices: Choices,
+    survivor: str | None,
+    without: tuple[str, ...],
+    no_counts: bool,
+    no_backup: bool,
 ) -> int:
     """Mend a split brain: keep what only the losers have, then clone them anew from the survivor.
 
     --dry-run tells who is on which branch, where they part, and what was committed on one side alone, table by table.
     Nothing is destroyed: each loser's WAL is copied and its data directory is moved aside. A survivor that has not the
     lock, or is on a lower timeline than a loser, is stopped for seconds and goes on above every timeline that was seen.
+
+    Once all is done, health --deep is shown, and where a pgBackRest stanza is configured a full backup is made, as pgops
+    backup makes it; neither changes how the recovery ended. With -f json, and by runs continue, both are left to you.
     """
     params = {"survivor": survivor or "", "without": _left_out(survivor, without)}
     if choices.form == "text" and (choices.dry_run or survivor is None):
@@ -43,7 +59,11 @@ def split_brain(
         raise click.UsageError(
             "--survivor is required to act: it is never chosen for you. --dry-run shows who has what."
         )
-    return act(ctx, "recover-split-brain", params, choices)
+
+    def follow(cluster: ClusterConfig) -> None:
+        _follow_up(ctx, choices, cluster, survivor, backup=not no_backup)
+
+    return act(ctx, "recover-split-brain", params, choices, then=follow)
 
 
 def _left_out(survivor: str | None, without: tuple[str, ...]) -> str:
@@ -73,7 +93,7 @@ def _tell(ctx: click.Context, choices: Choices, params: dict[str, str], *, count
     from pgops_recover.incident import find_incident
     from pgops_recover.recovering import RECOVER
 
-    def say(text: str) -> None:
+    def tell(text: str) -> None:
         click.echo("".join(f"{printable(line)}\n" for line in text.splitlines()), nl=False)
 
     cluster, dcs, config = open_cluster(ctx, choices.cluster)
@@ -81,13 +101,44 @@ def _tell(ctx: click.Context, choices: Choices, params: dict[str, str], *, count
     try:
         now = eyes.observe(RECOVER.views, None)
         against = params["survivor"] or now.leader
-        say(render_states(now, against))
+        tell(render_states(now, against))
         incident = find_incident({**params, "survivor": against}, SYMBOLIC, now) if against else None
         for loser in incident.losers if incident and counts else ():
             node = now.node(loser.name)
             if node is not None and loser.parting.pieces:
-                say(render_count(loser.name, count(cluster, node, loser)))
+                tell(render_count(loser.name, count(cluster, node, loser)))
         if not params["survivor"]:
-            say(render_recommendation(now, incident))
+            tell(render_recommendation(now, incident))
     finally:
         eyes.close()
+
+
+def _follow_up(ctx: click.Context, choices: Choices, cluster: ClusterConfig, survivor: str, *, backup: bool) -> None:
+    """Tell what `health --deep` finds, and make a full backup: one from before is far from what the cluster is now.
+
+    The recovery is done, and whatever these come to does not change how it ended: it is told.
+    """
+    _call(ctx, "health", "--deep", "--cluster", cluster.name)
+    if not backup or cluster.stanza is None:
+        return
+    if not choices.quiet:
+        say("the recovery is done; now a full backup, which blocks nobody. Ctrl-C leaves it running")
+    quiet = ["-q"] if choices.quiet else []
+    _call(ctx, "backup", "--type", "full", "--node", survivor, "--cluster", cluster.name, *quiet)
+
+
+def _call(ctx: click.Context, name: str, *words: str) -> None:
+    """A command of another plugin, in this process; what it refuses is said, with the command to repeat it."""
+    root = ctx.find_root()
+    group = root.command
+    command = group.get_command(root, name) if isinstance(group, click.Group) else None
+    again = " ".join(("pgops", name, *words))
+    if command is None:
+        say(f"there is no command {name} here; run it where there is: {again}")
+        return
+    try:
+        with command.make_context(name, list(words), parent=root) as own:
+            command.invoke(own)
+    except PgopsError as error:
+        why = f": {error.why}" if error.why else ""
+        say(f"warning: {error}{why}; the recovery is done all the same. Once that is mended: {again}")

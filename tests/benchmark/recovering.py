@@ -91,7 +91,7 @@ def measure_recovery(pgops: str, config: str, name: str, rounds: int) -> dict[st
     ways: dict[str, Callable[[Lab, Member], None]] = {
         GUIDE: _as_the_guide,
         OURS: lambda _lab, survivor: _call(
-            [pgops, "-c", config, "recover", "split-brain", "--survivor", survivor.name, "--yes", "-q"]
+            [pgops, "-c", config, "recover", "split-brain", "--survivor", survivor.name, "--yes", "-q", "--no-backup"]
         ),
     }
     found: dict[str, list[Recovered]] = {way: [] for way in ways}

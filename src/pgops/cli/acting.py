@@ -15,6 +15,7 @@ from pgops.cli.context import config_option
 from pgops.errors import ExitCode, PgopsError, Refused
 
 if TYPE_CHECKING:
+    from pgops.config.model import ClusterConfig
     from pgops.engine.outcome import Outcome
     from pgops.plan.plan import Plan
     from pgops.plan.step import Params, Procedure
@@ -124,8 +125,18 @@ def find_procedure(name: str) -> Procedure:
     return found
 
 
-def act(ctx: click.Context, name: str, params: Params, choices: Choices) -> int:
-    """Plan the procedure of this name and, unless it is only to be shown or saved, run it."""
+def act(
+    ctx: click.Context,
+    name: str,
+    params: Params,
+    choices: Choices,
+    *,
+    then: Callable[[ClusterConfig], None] | None = None,
+) -> int:
+    """Plan the procedure of this name and, unless it is only to be shown or saved, run it.
+
+    `then` is called, with the cluster, once that did something and ended well, and a person reads what is said.
+    """
     from pgops.cli.cluster_choice import open_cluster
 
     cluster, dcs, config = open_cluster(ctx, choices.cluster)
@@ -154,9 +165,12 @@ def act(ctx: click.Context, name: str, params: Params, choices: Choices) -> int:
             listener=choose_listener(quiet=choices.quiet or choices.form == "json" or plan.is_empty),
             log_file=config.log_file,
         )
-        return tell_outcome(outcome, plan, choices)
+        code = tell_outcome(outcome, plan, choices)
     finally:
         eyes.close()
+    if then is not None and code == ExitCode.DONE and outcome.effects and choices.form == "text":
+        then(cluster)
+    return code
 
 
 def show(plan: Plan, choices: Choices) -> int:

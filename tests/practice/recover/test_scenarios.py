@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from pgops.hosts import process
-from practice.engine.desk import Desk, wait_until
+from practice.engine.desk import Desk, named_run, wait_until
 from practice.recover.clients import SETUP, Written, writing
 from practice.recover.rows import Sides
 
@@ -169,11 +169,22 @@ def test_a_former_leader_that_is_started_without_a_rewind(desk: Desk) -> None:
     assert counted and int(counted[1]) >= len(lost.acknowledged), told.out.partition("plan:")[0]
 
     desk.ask_patroni("PATCH", "/config", {"postgresql": {"use_pg_rewind": True}})
-    run = _recover(desk, survivor, (5, 2))
+    ended = desk.done("recover", "split-brain", "--survivor", survivor, "--yes")
+    _check_follow_up(desk, ended.out, survivor)
+    run = named_run(ended.out.partition("next: ")[2])
     _check_survivor(sides, survivor, kept)
     desk.done("salvage", run)
     lost.check(_saved(desk, loser, run))
     _finish(desk, run)
+
+
+def _check_follow_up(desk: Desk, said: str, survivor: str) -> None:
+    """The deep look was told, and a full backup was made, which nobody has to wait for."""
+    assert f"{desk.lab.name}: " in said and "wal-identity" in said.partition("next: ")[2], said
+    assert "done: make a full backup" in said and f" on {survivor}" in said.partition("make a full backup")[2], said
+    backups = json.loads(desk.done("backup", "list", "-f", "json").out)["backups"]
+    newest = max(backups, key=lambda backup: str(backup["stopped_at"]))
+    assert newest["type"] == "full" and newest["pgops_run"] and not newest["error"], newest
 
 
 def _rewinds(desk: Desk) -> bool:
