@@ -28,6 +28,7 @@ def recover() -> None:
     help="Leave this member as it is. HOW it is kept from coming back: off (no power) or held. May be repeated.",
 )
 @click.option("--no-counts", is_flag=True, help="Do not count what only one member has; with --dry-run.")
+@click.option("--superuser", metavar="NAME", default="postgres", show_default=True, help="The cluster's superuser.")
 @click.option("--no-backup", is_flag=True, help="Do not make a full backup once all is well.")
 @acting_options
 @click.pass_context
@@ -37,6 +38,7 @@ def split_brain(
     survivor: str | None,
     without: tuple[str, ...],
     no_counts: bool,
+    superuser: str,
     no_backup: bool,
 ) -> int:
     """Mend a split brain: keep what only the losers have, then clone them anew from the survivor.
@@ -48,7 +50,7 @@ def split_brain(
     Once all is done, health --deep is shown, and where a pgBackRest stanza is configured a full backup is made, as pgops
     backup makes it; neither changes how the recovery ended. With -f json, and by runs continue, both are left to you.
     """
-    params = {"survivor": survivor or "", "without": _left_out(survivor, without)}
+    params = {"survivor": survivor or "", "without": _left_out(survivor, without), "superuser": superuser}
     if choices.form == "text" and (choices.dry_run or survivor is None):
         _tell(ctx, choices, params, counts=not no_counts)
     if survivor is None:

@@ -25,7 +25,10 @@ def copies_document(now: Snapshot, holdings: Holdings) -> dict[str, Any]:
 
 
 def copy_document(copy: CopyFacts, size: Reading[int]) -> dict[str, Any]:
-    """One copy; `size_bytes` null: not known, and `size_unknown` says why."""
+    """One copy; `size_bytes` null: not known, and `size_unknown` says why.
+
+    `opened` says whether a working copy of it opened and held what its WAL tells, null: not tried; `opened_told` says more.
+    """
     return {
         "member": copy.node,
         "path": copy.path,
@@ -36,6 +39,8 @@ def copy_document(copy: CopyFacts, size: Reading[int]) -> dict[str, Any]:
         "reason": copy.reason,
         "parts": [{"what": what, "path": path} for what, path in copy.parts],
         "accounted": copy.accounted,
+        "opened": copy.proof.opened if copy.proof else None,
+        "opened_told": copy.proof.text if copy.proof else None,
         "salvaged": copy.salvaged,
         "size_bytes": known(size),
         "size_unknown": reason(size) or None,

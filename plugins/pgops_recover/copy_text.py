@@ -156,6 +156,9 @@ def _paragraph(copy: Mapping[str, Any], taken_at: datetime) -> list[str]:
     lines += [f"    {part['what']}: {part['path']}" for part in copy["parts"]]
     for word, there in (("account", copy["accounted"]), ("salvage", copy["salvaged"])):
         lines.append(f"    {word}: {copy['path']}/{word}" if there else f"    {word}: not made yet")
+    if copy["opened_told"] is not None:
+        word = {True: "opened", False: "DOES NOT OPEN AS IT SHOULD", None: "not opened"}[copy["opened"]]
+        lines.append(f"  {word}: {copy['opened_told']}")
     lines += _changes(copy)
     lines += [f"  unknown: {each}" for each in copy["unknown"]]
     hint = (

@@ -17,6 +17,8 @@ from pgops.readings import known, reason
 from pgops_recover.diagnosing import Branch, Parting, compare_all, find_branch
 
 PROCEDURE = "recover-split-brain"
+SUPERUSER = "postgres"
+"""Who may read every table of a copy, where nobody says another name."""
 OFF, HELD = HOWS = ("off", "held")
 """How a member that is left out is kept from coming back: its host has no power, or its Patroni is held."""
 _SIDE_SEGMENTS = 2
@@ -117,6 +119,7 @@ class Incident:
 
     `left_out` are those that stay as they are, each with how it is kept from coming back (`OFF` or `HELD`).
     `others` are members that have nothing which the survivor has not. `lift` None: the survivor leads, and stays as it is.
+    `superuser` is the cluster's, as whom a copy is asked.
     """
 
     cluster: str
@@ -127,6 +130,7 @@ class Incident:
     left_out: Mapping[str, str]
     others: tuple[str, ...]
     lift: Lift | None
+    superuser: str = SUPERUSER
 
 
 def find_incident(params: Params, pinned: Pinned, first: Snapshot) -> Incident:
@@ -151,7 +155,10 @@ def find_incident(params: Params, pinned: Pinned, first: Snapshot) -> Incident:
     sql = known(node.sql) if node else None
     identifier = sql.system_identifier if sql else None
     lift = _find_lift(first, survivor, losers)
-    return Incident(first.cluster.name, identifier, survivor, tuple(losers), unseen, left_out, tuple(others), lift)
+    superuser = str(params.get("superuser") or SUPERUSER)
+    return Incident(
+        first.cluster.name, identifier, survivor, tuple(losers), unseen, left_out, tuple(others), lift, superuser
+    )
 
 
 def parse_left_out(text: str) -> dict[str, str]:

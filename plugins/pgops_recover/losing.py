@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from pgops.observe.branch_facts import CopyFacts
+from pgops.observe.branch_facts import CopyFacts, Proof
 from pgops.observe.copies import EVIDENCE, KEYS
 from pgops.observe.records import HoldRecord, hold_value
 from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import SEEN_FIRST, Action, Again, RunCommand, SaveKeys, WriteFile
-from pgops.plan.step import Params, Pinned, Risk, Step, Verdict, blocked, needed, satisfied, unread
+from pgops.plan.step import Params, Pinned, Risk, Step, Verdict, blocked, needed, satisfied, unproven, unread
 from pgops.readings import Known, known, reason
 from pgops.services import ServiceState
 from pgops.steps.holds import hold
@@ -19,6 +19,8 @@ from pgops_recover.incident import PROCEDURE, Incident, Loser, find_copy
 from pgops_recover.programs import archive_of, argv_of, backrest_argv, repository_argv
 
 _LONG_S = 6 * 3600.0
+_PROVE_BYTES = 10 * 1024**3
+"""A minute or two of copying, during which there is one replica less."""
 _SILENCE = r"""
 pid=$("$@")
 case $pid in
@@ -255,6 +257,36 @@ def account(loser: Loser, pinned: Pinned) -> Step:
         lambda _now: (RunCommand(loser.name, argv_of("account", wish), again=Again.SAFE, timeout_s=_LONG_S),),
         lambda copy: replace(copy or _foreseen(loser, pinned, ("wal", "data")), accounted=True),
         usually="seconds a GB of WAL",
+    )
+
+
+def open_copy(loser: Loser, incident: Incident, pinned: Pinned) -> Step:
+    """What was kept is seen to be a database with those rows in it, before the rest goes on."""
+    wish = {
+        "keep": loser.keep,
+        "bin_dir": loser.config.bin_dir,
+        "superuser": incident.superuser,
+        "prove_bytes": _PROVE_BYTES,
+    }
+
+    def judge(copy: CopyFacts | None) -> Verdict:
+        if copy is None or not copy.accounted:
+            return blocked("what only it has is not counted yet")
+        if copy.proof is None:
+            return needed("nobody has seen that the copy opens")
+        if copy.proof.opened is False:
+            # It changes nothing to wait: the copy stays, and what is done from here on does not touch it.
+            return unproven(f"the copy {loser.keep}: {copy.proof.text}", f"pgops copies show {pinned.run_id}")
+        return satisfied(copy.proof.text if copy.proof.opened else f"it was not opened: {copy.proof.text}")
+
+    return _keeping(
+        loser,
+        "open",
+        "a working copy of it is opened as a standby that follows nobody; a large one only where reflinks make that cheap",
+        judge,
+        lambda _now: (RunCommand(loser.name, argv_of("proof", wish), again=Again.SAFE, timeout_s=_LONG_S),),
+        lambda copy: replace(copy or _foreseen(loser, pinned, ("wal", "data")), proof=Proof(True, "it opens")),
+        usually="seconds",
     )
 
 

@@ -20,7 +20,17 @@ from pgops_recover.diagnosing import led_elsewhere
 from pgops_recover.incident import HELD, OFF, PROCEDURE, Incident, Lift, Loser, find_copy, find_incident
 from pgops_recover.leaving_out import allow_rewind, bar_rewind, judge_left_out
 from pgops_recover.lifting import drop_keys, lift_survivor, lock_gone, resume_in_keys, start_survivor, stop_survivor
-from pgops_recover.losing import account, hold_member, keep_data, keep_wal, quarantine, save_evidence, silence, stop
+from pgops_recover.losing import (
+    account,
+    hold_member,
+    keep_data,
+    keep_wal,
+    open_copy,
+    quarantine,
+    save_evidence,
+    silence,
+    stop,
+)
 
 _DAY_S = 86400.0
 _TTL_S = 30.0
@@ -82,6 +92,7 @@ def _keep(loser: Loser, incident: Incident, pinned: Pinned) -> list[Step]:
         save_evidence(loser, pinned),
         *([quarantine(loser, incident, pinned)] if loser.is_contested else []),
         account(loser, pinned),
+        open_copy(loser, incident, pinned),
     ]
 
 
@@ -136,8 +147,8 @@ def _rejoin(loser: Loser, incident: Incident) -> Step:
         copy = find_copy(loser, now)
         if isinstance(copy, str):
             return unread(f"the copies of {loser.name} cannot be seen: {copy}", "pgops health --check services")
-        if copy is None or not copy.has("data") or not copy.accounted:
-            return blocked(f"what {loser.name} has is not kept and counted yet")
+        if copy is None or not copy.has("data") or not copy.accounted or copy.proof is None:
+            return blocked(f"what {loser.name} has is not kept, counted and opened yet")
         return _judge_follower(loser.name, incident, now)
 
     return Step(

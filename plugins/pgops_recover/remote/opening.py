@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,6 +65,10 @@ _SETTINGS = {
 """Nothing connects out, nothing is archived, nothing of an extension runs.
 
 `fsync` off: a copy is thrown away, and what is rebuilt is synced as a whole."""
+
+
+_NOT_YET = re.compile(r"the database system is |Is the server running|server closed the connection")
+"""It may open yet. Any other fault is of who asks, or of the data, and stays: a role that is none, a file that is gone."""
 
 
 class Fault(Exception):
@@ -174,6 +179,8 @@ def _await(server: subprocess.Popen[bytes], asked: Server, log: str) -> None:
                 return
         except Fault as fault:
             why = str(fault)
+            if server.poll() is None and not _NOT_YET.search(why):
+                raise
         if server.poll() is not None:
             with open(log, encoding="utf-8", errors="replace") as file:
                 said = [line.strip() for line in file if "FATAL" in line or "PANIC" in line]

@@ -17,15 +17,14 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from pgops_recover.remote.applying import COLUMNS, write_script
-from pgops_recover.remote.opening import Fault, Server, answer, opened
+from pgops_recover.remote.opening import Server, answer
+from pgops_recover.remote.versions import DATABASES, NAMES, Versions, doubt_count, table_key
+from pgops_recover.remote.working import opened_copy
 
 _FIRST_USER_OID = 16384
 _LARGE_OBJECTS = 2613
@@ -46,7 +45,7 @@ def salvage(wish: Mapping[str, Any]) -> dict[str, Any]:
         for left in (making, work):
             shutil.rmtree(left, ignore_errors=True)
         os.mkdir(making)
-        with _opened(wish, work) as server:
+        with opened_copy(wish, work) as server:
             summary = _Folder(server, keep, making, account).fill()
         with open(f"{making}/summary.json", "w", encoding="utf-8") as file:
             json.dump(summary, file, indent=2)
@@ -59,46 +58,6 @@ def salvage(wish: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-@contextmanager
-def _opened(wish: Mapping[str, Any], work: str) -> Iterator[Server]:
-    """A working copy, made and opened; stopped at the end."""
-    _copy(f"{wish['keep']}/data", work)
-    for name in ("postmaster.pid", "recovery.signal", "backup_label"):
-        if os.path.lexists(f"{work}/data/{name}"):
-            os.unlink(f"{work}/data/{name}")
-    timeline = wish.get("timeline")
-    with opened(wish, work, {"recovery_target_timeline": "current" if timeline is None else str(timeline)}) as server:
-        yield server
-
-
-def _copy(data: str, work: str) -> None:
-    """The kept directory and what its links lead to, never shared: a server writes into what it opens."""
-    os.mkdir(work)
-    links = [f"pg_tblspc/{name}" for name in os.listdir(f"{data}/pg_tblspc")]
-    links += ["pg_wal"] if os.path.islink(f"{data}/pg_wal") else []
-    sources = {"data": data, **{link: os.path.realpath(f"{data}/{link}") for link in links}}
-    places = {"data": f"{work}/data", **{link: f"{work}/{link.replace('/', '-')}" for link in links}}
-    for what, source in sources.items():
-        said = subprocess.run(
-            ["/bin/cp", "-a", "--reflink=always", "--", source, places[what]], capture_output=True, check=False
-        )
-        if said.returncode != 0:
-            shutil.rmtree(places[what], ignore_errors=True)
-            need, free = _size(source), shutil.disk_usage(work).free
-            if free < need + need // 10:
-                raise Fault(f"too little room to open a copy: {free} bytes are free in {work}, and it needs {need}")
-            said = subprocess.run(["/bin/cp", "-a", "--", source, places[what]], capture_output=True, check=False)
-        if said.returncode != 0:
-            raise Fault(f"{source} cannot be copied: {said.stderr.decode(errors='replace').strip()[:300]}")
-    for link in links:
-        os.unlink(f"{work}/data/{link}")
-        os.symlink(places[link], f"{work}/data/{link}")
-
-
-def _size(place: str) -> int:
-    return sum(os.lstat(os.path.join(top, name)).st_blocks * 512 for top, _, names in os.walk(place) for name in names)
-
-
 class _Folder:
     """What is written into the folder."""
 
@@ -106,39 +65,11 @@ class _Folder:
         self._server, self._folder, self._account = server, folder, account
         self._unknown: list[str] = [*account["gaps"]]
         self._untold = ""
-        self._xids: list[str] = []
-        self._tops: list[str] = []
-        self._times: list[str] = []
-        with open(f"{keep}/account/transactions.tsv", encoding="utf-8") as file:
-            for line in file:
-                top, _, at, _, subxids = line.rstrip("\n").split("\t")
-                for xid in (top, *filter(None, subxids.split(","))):
-                    self._xids.append(xid)
-                    self._tops.append(top)
-                    self._times.append(f'"{at}"' if at else "NULL")
-        self._updates: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
-        self._deletions: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
-        with open(f"{keep}/account/changes.tsv", encoding="utf-8") as file:
-            self._read_changes(file)
-
-    def _read_changes(self, lines: Iterable[str]) -> None:
-        """New places of updated rows, and the places that deleted rows had before the fork."""
-        origins: dict[tuple[str, str, str], dict[str, str | None]] = defaultdict(dict)
-        for line in lines:
-            space, database, node, op, xid, *numbers = line.rstrip("\n").split("\t")
-            table, place = (space, database, node), f"({numbers[0]},{numbers[1]})"
-            first = origins[table].get(place, place)
-            origins[table][place] = None  # what comes to lie there now is younger than the fork
-            if op == "U":
-                new = f"({numbers[2]},{numbers[3]})"
-                self._updates[table].append((new, xid))
-                origins[table][new] = first
-            elif first is not None:
-                self._deletions[table].append((first, xid))
+        self._versions = Versions(f"{keep}/account")
 
     def fill(self) -> dict[str, Any]:
         """Write everything but the summary, and give that."""
-        databases = {row["oid"]: row for row in self._server.rows("template1", _DATABASES)}
+        databases = {row["oid"]: row for row in self._server.rows("template1", DATABASES)}
         tables = []
         straddling = self._account["straddling"]
         if not straddling["complete"]:
@@ -179,12 +110,14 @@ class _Folder:
     def _read_database(self, name: str, oid: int) -> list[dict[str, Any]]:
         own = [item for item in self._account["relations"] if item["database"] == oid]
         if self._untold:
-            told = {_key(item) for item in own}
-            own += [item for item in self._server.rows(name, _TABLES.format(database=oid)) if _key(item) not in told]
+            told = {table_key(item) for item in own}
+            own += [
+                item for item in self._server.rows(name, _TABLES.format(database=oid)) if table_key(item) not in told
+            ]
         if not own:
             return []
         wanted = ", ".join(f"({item['tablespace']}, {item['filenode']})" for item in own)
-        found = {(row["space"], row["node"]): row for row in self._server.rows(name, _NAMES.format(wanted=wanted))}
+        found = {(row["space"], row["node"]): row for row in self._server.rows(name, NAMES.format(wanted=wanted))}
         folder = f"{self._folder}/{_file_name(name)}"
         os.mkdir(folder)
         tables, scripts = [], []
@@ -200,7 +133,7 @@ class _Folder:
                 table = self._read_table(name, folder, row, item)
                 if table is None:
                     continue
-                deleted = _key(item) in self._deletions
+                deleted = table_key(item) in self._versions.deletions
                 scripts.append(
                     {
                         "table": row["quoted"],
@@ -222,33 +155,21 @@ class _Folder:
         self, database: str, folder: str, row: Mapping[str, Any], item: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         """None: it has no such row, and no WAL tells of a change of it."""
-        key = _key(item)
+        key = table_key(item)
         file = f"{_file_name(row['schema'])}.{_file_name(row['table'])}"
-        updates = self._updates.get(key, [])
-        statement = _ROWS.format(
-            table=row["quoted"],
-            xids=",".join(self._xids),
-            tops=",".join(self._tops),
-            times=",".join(self._times),
-            tids=",".join(f'"{tid}"' for tid, _ in updates),
-            writers=",".join(xid for _, xid in updates),
-            untold=self._untold,
-        )
+        statement = self._versions.statement(row["quoted"], key, self._untold)
         count = int(self._server.ask(database, f"SELECT count(*) FROM ({statement}) r"))  # noqa: S608 - ours
         if item["inserted"] is None and not count:
             return None
         self._server.ask(database, f"COPY ({statement}) TO STDOUT WITH (FORMAT csv, HEADER);", f"{folder}/{file}.csv")
-        deletions = self._deletions.get(key, [])
+        deletions = self._versions.deletions.get(key, [])
         if deletions:
             with open(f"{folder}/{file}.deleted.tsv", "w", encoding="utf-8") as written:
                 written.write("place\txid\n")
                 written.writelines(f"{place}\t{xid}\n" for place, xid in deletions)
-        if not self._untold:
-            least, most = item["inserted"] - item["deleted"], item["inserted"] + item["updated"]
-            if not least <= count <= most:
-                self._unknown.append(
-                    f"{database}: {row['quoted']}: {count} rows are live, and the WAL tells of {least} to {most}"
-                )
+        doubt = None if self._untold else doubt_count(row["quoted"], count, item)
+        if doubt is not None:
+            self._unknown.append(f"{database}: {doubt}")
         return {
             "database": database,
             "table": row["quoted"],
@@ -269,7 +190,7 @@ class _Folder:
             )
         if self._account["transactions"]["prepared"]:
             self._unknown.append("prepared transactions are undecided there; their rows are not in this folder")
-        if self._deletions:
+        if self._versions.deletions:
             how = (
                 "the .sql file of the database, run on the survivor, writes those rows beside them, as far as it has them"
                 if self._account.get("settled_xid") is not None
@@ -281,17 +202,8 @@ class _Folder:
         self._unknown.append("unlogged tables: their rows are in no WAL, and are erased when a copy opens")
 
 
-_DATABASES = "SELECT oid::bigint AS oid, datname AS name, datallowconn AS connects FROM pg_database"
 _ENCODING = """
 SELECT quote_literal(pg_encoding_to_char(encoding)) AS encoding FROM pg_database WHERE datname = current_database()
-"""
-_NAMES = """
-SELECT w.space, w.node, c.relname AS table, n.nspname AS schema, c.relkind AS kind,
-    quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS quoted,
-    quote_literal(quote_ident(n.nspname) || '.' || quote_ident(c.relname)) AS label
-FROM (VALUES {wanted}) AS w (space, node)
-LEFT JOIN pg_class c ON c.oid = pg_filenode_relation(w.space::oid, w.node::oid)
-LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
 """
 _NEXT_XID = "SELECT txid_snapshot_xmax(txid_current_snapshot()) & 4294967295 AS next"
 _UNTOLD = " OR (r.xmin::text::bigint > 2 AND ((r.xmin::text::bigint - {first}) & 4294967295) < {span})"
@@ -302,20 +214,6 @@ SELECT coalesce(nullif(c.reltablespace, 0), d.dattablespace)::bigint AS tablespa
 FROM pg_class c JOIN pg_database d ON d.datname = current_database()
 WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND c.oid >= 16384
 """
-_ROWS = """
-SELECT coalesce(t.top, r.xmin) AS _pgops_xid, t.at AS _pgops_committed_at,
-    CASE WHEN u.writer IS NOT NULL THEN 'update' WHEN t.xid IS NULL THEN 'unknown' ELSE 'insert' END AS _pgops_change,
-    r.ctid AS _pgops_ctid, r.*
-FROM ONLY {table} r
-LEFT JOIN unnest('{{{xids}}}'::xid[], '{{{tops}}}'::xid[], '{{{times}}}'::timestamptz[]) AS t (xid, top, at) ON t.xid = r.xmin
-LEFT JOIN unnest('{{{tids}}}'::tid[], '{{{writers}}}'::xid[]) AS u (place, writer) ON u.place = r.ctid AND u.writer = r.xmin
-WHERE t.xid IS NOT NULL{untold}
-"""
-
-
-def _key(item: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The file of a table, as changes.tsv names it."""
-    return str(item["tablespace"]), str(item["database"]), str(item["filenode"])
 
 
 def _file_name(name: str) -> str:

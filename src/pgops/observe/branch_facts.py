@@ -61,13 +61,25 @@ class SameTimeline:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """What opening a working copy of a kept data directory came to. `opened` None: it was too large to be tried.
+
+    `text` says what was seen, or why it does not open, or does not hold what its WAL tells.
+    """
+
+    opened: bool | None
+    text: str
+
+
+@dataclass(frozen=True)
 class CopyFacts:
     """A safety copy of pgops on a host: its directory, who made it why and when, and its parts (what, path).
 
     `run` is the run that made it. `accounted`: what only it holds has been counted into its account; `salvaged`: its rows
     have been read into its folder `salvage`; `quarantined`: what it pushed under a number that the survivor uses as well was
-    taken out of the archive. `papers` are the files beside it that tell of the incident. `bin_dir` is where PostgreSQL's
-    programs are (None: on the search path), and `timeline` the one on which its branch ends (None: not known).
+    taken out of the archive. `papers` are the files beside it that tell of the incident, and `proof` whether it opens, None:
+    not tried. `bin_dir` is where PostgreSQL's programs are (None: on the search path), and `timeline` the one on which its
+    branch ends (None: not known).
     """
 
     path: str
@@ -82,6 +94,7 @@ class CopyFacts:
     salvaged: bool = False
     quarantined: bool = False
     papers: tuple[str, ...] = ()
+    proof: Proof | None = None
     bin_dir: str | None = None
     timeline: int | None = None
 

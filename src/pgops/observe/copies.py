@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from pgops.clients.json_text import parse_json
 from pgops.hosts.host import Host, HostFault, Identity
-from pgops.observe.branch_facts import CopyFacts
+from pgops.observe.branch_facts import CopyFacts, Proof
 from pgops.observe.fields import ShapeFault, as_list, as_mapping, integer, iso_moment, text
 from pgops.readings import Known, Reading, Unknown
 from pgops.render.text import printable
@@ -27,7 +28,9 @@ for manifest in "$1".pgops-*/manifest.json; do
     [ ! -f "$at/archive.json" ] || done=$done,quarantined
     [ ! -f "$at/evidence.json" ] || done=$done,evidence.json
     [ ! -f "$at/dcs.json" ] || done=$done,dcs.json
-    printf '%s %s %s\n' "${done:--}" "$(printf '%s' "$at" | base64 -w 0)" "$(head -c 1048576 -- "$manifest" | base64 -w 0)"
+    printf '%s %s %s' "${done:--}" "$(printf '%s' "$at" | base64 -w 0)" "$(head -c 1048576 -- "$manifest" | base64 -w 0)"
+    [ ! -f "$at/opened.json" ] || printf ' %s' "$(head -c 65536 -- "$at/opened.json" | base64 -w 0)"
+    echo
 done
 """
 
@@ -56,9 +59,10 @@ def parse_copies(output: str) -> tuple[CopyFacts, ...]:
     """The script's output: a line a copy. Raises `ShapeFault` or ValueError."""
     found = []
     for line in output.splitlines():
-        done, path, content = line.split(" ")
+        done, path, content, *opened = line.split(" ")
         manifest = as_mapping(parse_json(b64decode(content, validate=True)), "manifest.json")
-        found.append(_copy(b64decode(path, validate=True).decode(), manifest, frozenset(done.split(","))))
+        copy = _copy(b64decode(path, validate=True).decode(), manifest, frozenset(done.split(",")))
+        found.append(replace(copy, proof=_proof(b64decode(opened[0], validate=True))) if opened else copy)
     return tuple(sorted(found, key=lambda copy: (copy.made_at, copy.path)))
 
 
@@ -84,6 +88,15 @@ def _copy(path: str, manifest: Mapping[str, Any], done: frozenset[str]) -> CopyF
         bin_dir=text(manifest, "bin_dir"),
         timeline=integer(as_mapping(pieces[-1], "pieces"), "timeline") if pieces else None,
     )
+
+
+def _proof(content: bytes) -> Proof:
+    told = as_mapping(parse_json(content), "opened.json")
+    opened, why = told.get("opened"), text(told, "why")
+    if opened is True:
+        rows, tables = integer(told, "rows"), integer(told, "tables")
+        return Proof(True, f"it opens, with {rows} rows of its own in {tables} tables, as its WAL tells")
+    return Proof(False if opened is False else None, printable(why or "no reason is told"))
 
 
 def _told(mapping: Mapping[str, Any], name: str) -> str:

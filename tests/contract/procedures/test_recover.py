@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from pgops.observe.branch_facts import CopyFacts
+from pgops.observe.branch_facts import CopyFacts, Proof
 from pgops.observe.facts import RestStatus, StanzaDatabase, StanzaFacts
 from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import RunCommand
@@ -119,6 +119,9 @@ def set_up(world: FakeWorld) -> None:
         elif "foreign" in wish:
             assert fake.members[host].postgres != "running" and there[0].has("data"), "it may push more"
             keep(fake, host, replace(there[0], quarantined=True))
+        elif "prove_bytes" in wish:
+            assert there[0].accounted
+            keep(fake, host, replace(there[0], proof=Proof(True, "it opens")))
         else:
             keep(fake, host, replace(there[0], accounted=True))
         return 0

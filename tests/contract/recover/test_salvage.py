@@ -241,3 +241,50 @@ def test_missing_wal_is_a_gap_and_not_nothing(server: Server) -> None:
     }
     account = server.program("account", wish)
     assert not account["complete"] and account["gaps"] == ["the WAL file 000000010000000000000001 is missing"]
+
+
+def _proved(server: Server, name: str, account: dict[str, Any], **wish: Any) -> dict[str, Any]:
+    """What the program says of a copy of the kept directory; nothing of it is changed, and nothing is left."""
+    keep = server.top / name
+    server.run("mkdir", "-p", str(keep))
+    server.run("cp", "-a", str(server.data), str(server.data.parent / "account"), str(keep))
+    server.run("dd", "status=none", f"of={keep}/account/account.json", stdin=json.dumps(account))
+    if wish.pop("damaged", False):
+        server.run("rm", f"{keep}/data/global/pg_filenode.map")
+    before = server.run("find", f"{keep}/data", "-type", "f", "-printf", "%p %s %T@\\n")
+    whole = {"keep": str(keep), "bin_dir": str(server.bin_dir), "superuser": "boss", "prove_bytes": 1 << 30, **wish}
+    told = server.program("proof", whole)
+    assert server.program("proof", whole) == told, "told once"
+    assert server.run("find", f"{keep}/data", "-type", "f", "-printf", "%p %s %T@\\n") == before
+    assert server.attempt("test", "-e", f"{keep}/opening").exit_code == 1
+    server.run("rm", "-r", str(keep))
+    return told
+
+
+def test_a_copy_that_opens_has_the_rows_that_its_wal_tells(server: Server, account: dict[str, Any]) -> None:
+    told = _proved(server, "proof", account)
+    assert told == {"schema": 1, "kind": "pgops-opened", "opened": True, "why": None, "tables": 4, "rows": 13}
+
+
+def test_a_copy_without_these_rows_is_doubted(server: Server, account: dict[str, Any]) -> None:
+    relations = [{**item, "inserted": item["inserted"] + 50} for item in account["relations"]]
+    told = _proved(server, "doubt", {**account, "relations": relations})
+    assert told["opened"] is False and "public.plain: 7 rows are live, and the WAL tells of 55 to 59" in told["why"]
+    gaps = _proved(server, "gaps", {**account, "relations": relations, "gaps": ["WAL is missing"]})
+    assert gaps["opened"] is True and gaps["rows"] == 13, "where WAL is missing no count can be compared"
+
+
+def test_a_copy_that_does_not_open_is_told_with_the_reason(server: Server, account: dict[str, Any]) -> None:
+    damaged = _proved(server, "damaged", account, damaged=True)
+    assert damaged["opened"] is False and "pg_filenode.map" in damaged["why"] and damaged["rows"] is None
+    nobody = _proved(server, "nobody", account, superuser="nobody")
+    assert nobody["opened"] is False and 'role "nobody" does not exist' in nobody["why"]
+
+
+def test_a_large_copy_is_opened_where_reflinks_make_it_cheap(server: Server, account: dict[str, Any]) -> None:
+    cheap = server.attempt("cp", "--reflink=always", f"{server.data}/PG_VERSION", f"{server.top}/reflink").ok
+    told = _proved(server, "large", account, prove_bytes=1 << 20)
+    if cheap:
+        assert told["opened"] is True
+    else:
+        assert told["opened"] is None and "its file system has no reflinks" in told["why"]

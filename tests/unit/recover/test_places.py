@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from pgops_recover.remote.rows import _Folder
+from pgops_recover.remote.versions import Versions
 
 TABLE = "1663\t5\t20000"
 
@@ -15,8 +14,8 @@ def _deleted(top: Path, *changes: str) -> list[tuple[str, str]]:
     (top / "account/transactions.tsv").write_text("740\t0/1\t\tcommit\t\n")
     lines = [f"{TABLE}\t{change}\n".replace(" ", "\t") for change in changes]
     (top / "account/changes.tsv").write_text("".join(lines))
-    account = json.loads('{"gaps": []}')
-    return _Folder(None, str(top), str(top), account)._deletions[tuple(TABLE.split("\t"))]  # type: ignore[arg-type,index] # asked nothing
+    space, database, node = TABLE.split("\t")
+    return Versions(f"{top}/account").deletions[space, database, node]
 
 
 def test_a_row_that_was_updated_first_is_where_it_was(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""What a host says of its copies, as values."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+
+import pytest
+
+from pgops.observe.branch_facts import Proof
+from pgops.observe.copies import parse_copies
+from pgops.observe.fields import ShapeFault
+
+MANIFEST = {
+    "schema": 1,
+    "run": "20261127-0300-abcdef",
+    "procedure": "recover-split-brain",
+    "node": "n1",
+    "made_at": "2026-11-27T03:00:00+00:00",
+    "by": "alice@ops1",
+    "parts": [{"what": "wal", "path": "/data.pgops-x/wal"}],
+    "pieces": [{"timeline": 3, "from": "0/5000000", "to": None}],
+}
+
+
+def line(done: str = "-", *, opened: object = None, **changed: object) -> str:
+    words = [done, "/data.pgops-x", json.dumps({**MANIFEST, **changed})]
+    words += [] if opened is None else [json.dumps(opened)]
+    return " ".join([words[0], *(b64encode(word.encode()).decode() for word in words[1:])]) + "\n"
+
+
+def test_what_was_done_with_it() -> None:
+    (copy,) = parse_copies(line("accounted,dcs.json,evidence.json"))
+    assert copy.accounted and not copy.salvaged and copy.papers == ("evidence.json", "dcs.json")
+    assert copy.path == "/data.pgops-x" and copy.timeline == 3 and copy.proof is None
+    assert parse_copies(line())[0].papers == ()
+
+
+@pytest.mark.parametrize(
+    ("told", "proof"),
+    [
+        ({"opened": True, "rows": 13, "tables": 4}, Proof(True, "it opens, with 13 rows of its own in 4 tables")),
+        ({"opened": False, "why": "FATAL: a\x1b[31m"}, Proof(False, "FATAL: a\\x1b[31m")),
+        ({"opened": None, "why": "too large"}, Proof(None, "too large")),
+        ({}, Proof(None, "no reason is told")),
+    ],
+)
+def test_whether_it_opens(told: dict[str, object], proof: Proof) -> None:
+    (copy,) = parse_copies(line("accounted", opened=told))
+    assert copy.proof is not None and copy.proof.opened is proof.opened
+    assert copy.proof.text.startswith(proof.text.partition("\\")[0]) and "\x1b" not in copy.proof.text
+
+
+def test_what_no_pgops_wrote_is_refused() -> None:
+    with pytest.raises(ShapeFault, match="schema 2"):
+        parse_copies(line(schema=2))
+    with pytest.raises((ShapeFault, ValueError)):
+        parse_copies(line(opened=[1]))
