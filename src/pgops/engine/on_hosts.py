@@ -1,4 +1,4 @@
-"""Actions on hosts: commands, jobs and files, each behind the fence."""
+"""Actions on hosts: commands, jobs, files and folders, each behind the fence."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from pgops.config.model import ClusterConfig, HostConfig
 from pgops.engine.world import ActionFault
 from pgops.hosts.fence import Fence, FencedOff, run_fenced
 from pgops.hosts.files import NotWritten, remove_file, write_file
+from pgops.hosts.folders import NotCarried, Way, carry_folder
 from pgops.hosts.host import Host, HostFault, NotStarted
 from pgops.hosts.jobs import open_jobs
-from pgops.plan.actions import ForgetJob, Hole, RunCommand, StartJob, StopJob, Word, WriteFile
+from pgops.plan.actions import CarryFolder, ForgetJob, Hole, RunCommand, StartJob, StopJob, Word, WriteFile
 from pgops.render.text import printable
 
 
@@ -40,6 +41,24 @@ def perform_on_host(
         raise ActionFault(f"{action.host}: {fault}", happened=False) from None
     except HostFault as fault:
         raise ActionFault(f"{action.host}: {fault}") from None
+
+
+def carry(
+    action: CarryFolder, source: Host, host: Host, config: HostConfig, cluster: ClusterConfig, token: int
+) -> None:
+    """Carry a folder from `source` to `host`. Raises `ActionFault`: `happened` False where the folder there is as it was."""
+    fence = Fence(token, cluster.prefix, config.state_dir)
+    try:
+        carry_folder(
+            Way(source, action.source_path, host, action.path, whole=action.whole, identity=action.identity),
+            stamp=action.stamp,
+            fence=fence,
+            timeout_s=action.timeout_s,
+        )
+    except (FencedOff, NotCarried, NotStarted) as fault:
+        raise ActionFault(f"{action.source} to {action.host}: {fault}", happened=False) from None
+    except HostFault as fault:
+        raise ActionFault(f"{action.source} to {action.host}: {fault}") from None
 
 
 def _write(action: WriteFile, host: Host, fence: Fence) -> None:

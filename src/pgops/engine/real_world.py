@@ -12,14 +12,14 @@ from pgops.dcs import Dcs, Put
 from pgops.engine.evidence import keys_file
 from pgops.engine.key_changes import change_keys
 from pgops.engine.lock import Lock
-from pgops.engine.on_hosts import perform_on_host
+from pgops.engine.on_hosts import carry, perform_on_host
 from pgops.engine.stopping import Clock
 from pgops.engine.world import ActionFault
 from pgops.hosts.factory import open_host
 from pgops.hosts.host import Host
 from pgops.observe.gather import observe
 from pgops.observe.snapshot import Node, Snapshot, View
-from pgops.plan.actions import Action, CallRest, ChangeKeys, RunSql, SaveKeys
+from pgops.plan.actions import Action, CallRest, CarryFolder, ChangeKeys, RunSql, SaveKeys
 from pgops.readings import Known, Unknown
 from pgops.render.text import printable
 
@@ -67,6 +67,9 @@ class RealWorld(RealEyes):
             self._call_rest(action, now)
         elif isinstance(action, RunSql):
             self._run_sql(action, now)
+        elif isinstance(action, CarryFolder):
+            source, config = self._host(self._host_config(action.source)), self._host_config(action.host)
+            carry(action, source, self._host(config), config, self.cluster, lock.token)
         else:
             config = self._host_config(action.host)
             if isinstance(action, SaveKeys):

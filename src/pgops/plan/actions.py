@@ -161,7 +161,29 @@ class SaveKeys:
     timeout_s: float = 30.0
 
 
-Action = RunCommand | StartJob | StopJob | ForgetJob | CallRest | RunSql | ChangeKeys | WriteFile | SaveKeys
+@dataclass(frozen=True)
+class CarryFolder:
+    """Bring the files of the folder `source_path` on `source` to `path` on `host`, through pgops, in pieces of bounded size.
+
+    Every file is compared by its SHA-256 before it gets its name. `whole`: the folder there becomes what the source is, at
+    once; else its files are put among those that are there. With a `stamp` (see `pgops.hosts.remote.files`) nothing is
+    carried where the source is not as it was looked at; None: whatever it holds then. Cut off, it begins anew.
+    """
+
+    source: str
+    source_path: str
+    host: str
+    path: str
+    stamp: str | None = None
+    whole: bool = True
+    identity: Identity = Identity.OWNER
+    again: Again = Again.SAFE
+    timeout_s: float = 3600.0
+
+
+Action = (
+    RunCommand | StartJob | StopJob | ForgetJob | CallRest | RunSql | ChangeKeys | WriteFile | SaveKeys | CarryFolder
+)
 
 
 def render_action(action: Action) -> str:  # noqa: PLR0911 - one kind of action a return
@@ -188,6 +210,14 @@ def render_action(action: Action) -> str:  # noqa: PLR0911 - one kind of action 
         return f"[DCS] {'; '.join(map(_change, action.changes))}{f' (only if {conditions})' if conditions else ''}"
     if isinstance(action, SaveKeys):
         return f"{_place(action.host, action.identity)} write {shlex.quote(action.path)}: Patroni's keys in the DCS"
+    if isinstance(action, CarryFolder):
+        there, how = shlex.quote(action.path), "carry" if action.whole else "carry the files of"
+        only = f" (only while its stamp is {action.stamp[:12]})" if action.stamp else ""
+        into = "to" if action.whole else "into"
+        return (
+            f"{_place(action.host, action.identity)} {how} {shlex.quote(action.source_path)} of {action.source} "
+            f"{into} {there}{only}"
+        )
     if action.content is None:
         return f"{_place(action.host, action.identity)} remove {shlex.quote(action.path)}"
     if isinstance(action.content, Hole):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pgops.engine.world import ActionFault
 from pgops.hosts.host import Identity
-from pgops.plan.actions import ForgetJob, Hole, RunCommand, StartJob, StopJob, Word, WriteFile
+from pgops.plan.actions import CarryFolder, ForgetJob, Hole, RunCommand, StartJob, StopJob, Word, WriteFile
 from pgops.testing.fake_cluster import FakeCluster
 from pgops.testing.fake_host import FakeJob, is_held, unit_names
 
@@ -46,6 +46,29 @@ def perform_on_fake_host(
         code = _run(fake, host, argv, commands)
         if code not in action.accepts:
             raise ActionFault(f"{host}: {argv[0]}: exit code {code}", answered=True)
+
+
+def carry_between_fake_hosts(
+    fake: FakeCluster, action: CarryFolder, token: int, carried: Callable[[FakeCluster, CarryFolder], None] | None
+) -> None:
+    """The files below the source come to lie there. Raises `ActionFault` as `perform_on_fake_host` does."""
+    for name in (action.source, action.host):
+        if name not in fake.hosts:
+            raise ActionFault(f"no host {name} is configured", happened=False)
+        if not fake.members[name].host_up:
+            raise ActionFault(f"{name}: no answer in time", happened=False)
+    _pass_fence(fake, action.host, action.identity, token)
+    top, into = f"{action.source_path}/", f"{action.path}/"
+    coming = {
+        f"{into}{path[len(top) :]}": text
+        for path, text in fake.hosts[action.source].files.items()
+        if path.startswith(top)
+    }
+    there = fake.hosts[action.host].files
+    kept = {path: text for path, text in there.items() if not (action.whole and path.startswith(into))}
+    fake.change_host(action.host, lambda item: replace(item, files={**kept, **coming}))
+    if carried is not None:
+        carried(fake, action)
 
 
 def _stop(fake: FakeCluster, host: str, name: str) -> None:

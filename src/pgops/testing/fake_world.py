@@ -16,6 +16,7 @@ from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import (
     Action,
     CallRest,
+    CarryFolder,
     ChangeKeys,
     ForgetJob,
     RunCommand,
@@ -28,7 +29,7 @@ from pgops.plan.actions import (
 from pgops.readings import Known
 from pgops.testing.fake_cluster import FakeCluster
 from pgops.testing.fake_snapshot import full_snapshot, restrict
-from pgops.testing.fake_tools import perform_on_fake_host
+from pgops.testing.fake_tools import carry_between_fake_hosts, perform_on_fake_host
 from pgops.testing.faults import Crash, Faults
 
 Serve = Callable[[FakeCluster, str, Mapping[str, Any] | None], int]
@@ -37,6 +38,8 @@ Execute = Callable[[FakeCluster, str, tuple[str, ...]], None]
 """(cluster, member, parameters); raises `ActionFault`."""
 Command = Callable[[FakeCluster, str, tuple[str, ...]], int]
 """(cluster, host, argv) -> exit code."""
+Carried = Callable[[FakeCluster, CarryFolder], None]
+"""What comes of a folder that was carried, where that is more than its files."""
 
 
 class FakeClock(Clock):
@@ -58,8 +61,8 @@ class FakeWorld:
     """Implements `pgops.engine.world.World`.
 
     `rest` (by method and path), `sql` (by statement) and `commands` (by the first word) serve what the fake cluster
-    does not know by itself. `asked` are the actions it was asked to perform, done or not; what really happened stands in
-    `fake.effects`. `looks` counts observations.
+    does not know by itself, and `carried` what a carried folder brings about. `asked` are the actions it was asked to
+    perform, done or not; what really happened stands in `fake.effects`. `looks` counts observations.
     """
 
     def __init__(self, fake: FakeCluster, faults: Faults | None = None) -> None:
@@ -69,6 +72,7 @@ class FakeWorld:
         self.rest: dict[tuple[str, str], Serve] = {("PATCH", "/config"): _patch_config}
         self.sql: dict[str, Execute] = {}
         self.commands: dict[str, Command] = {}
+        self.carried: Carried | None = None
         self.asked: list[Action] = []
         self.looks = 0
         self.clock = FakeClock()
@@ -132,6 +136,8 @@ class FakeWorld:
         elif isinstance(action, SaveKeys):
             file = keys_file(action, self.cluster.prefix, self.dcs)
             perform_on_fake_host(self.fake, file, lock.token, self.commands)
+        elif isinstance(action, CarryFolder):
+            carry_between_fake_hosts(self.fake, action, lock.token, self.carried)
         elif isinstance(action, (RunCommand, StartJob, StopJob, ForgetJob, WriteFile)):
             perform_on_fake_host(self.fake, action, lock.token, self.commands)
         else:

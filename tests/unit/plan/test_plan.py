@@ -13,6 +13,7 @@ from pgops.observe.snapshot import Snapshot
 from pgops.plan.actions import (
     Action,
     CallRest,
+    CarryFolder,
     ChangeKeys,
     Hole,
     RunCommand,
@@ -112,6 +113,14 @@ def test_the_seal_covers_the_whole_text() -> None:
         ),
         (WriteFile("n1", "/x y", "a\nb\n", 0o644, Identity.LOGIN), "[n1] write '/x y' (mode 0644): 'a\\nb'"),
         (WriteFile("n1", "/x", None), "[n1 as the owner of PostgreSQL's files] remove /x"),
+        (
+            CarryFolder("n2", "/a b", "n1", "/c", "0123456789abcdef"),
+            "[n1 as the owner of PostgreSQL's files] carry '/a b' of n2 to /c (only while its stamp is 0123456789ab)",
+        ),
+        (
+            CarryFolder("n2", "/a", "n1", "/c", whole=False, identity=Identity.LOGIN),
+            "[n1] carry the files of /a of n2 into /c",
+        ),
     ],
 )
 def test_an_action_is_one_line(action: Action, line: str) -> None:
