@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pgops.observe.salvage_facts import AppliedScript
 from pgops.readings import Reading, Skipped
 
 
@@ -79,7 +80,7 @@ class CopyFacts:
     have been read into its folder `salvage`; `quarantined`: what it pushed under a number that the survivor uses as well was
     taken out of the archive. `papers` are the files beside it that tell of the incident, and `proof` whether it opens, None:
     not tried. `bin_dir` is where PostgreSQL's programs are (None: on the search path), and `timeline` the one on which its
-    branch ends (None: not known).
+    branch ends (None: not known). `applied` is what was brought back of it, oldest first.
     """
 
     path: str
@@ -97,6 +98,7 @@ class CopyFacts:
     proof: Proof | None = None
     bin_dir: str | None = None
     timeline: int | None = None
+    applied: tuple[AppliedScript, ...] = ()
 
     def has(self, what: str) -> bool:
         """Whether it has a part of this kind."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from pgops.clients.json_text import parse_json
 from pgops.hosts.host import Host, HostFault, Identity
 from pgops.observe.branch_facts import CopyFacts, Proof
 from pgops.observe.fields import ShapeFault, as_list, as_mapping, integer, iso_moment, text
+from pgops.observe.salvages import parse_applied
 from pgops.readings import Known, Reading, Unknown
 from pgops.render.text import printable
 
@@ -29,7 +30,12 @@ for manifest in "$1".pgops-*/manifest.json; do
     [ ! -f "$at/evidence.json" ] || done=$done,evidence.json
     [ ! -f "$at/dcs.json" ] || done=$done,dcs.json
     printf '%s %s %s' "${done:--}" "$(printf '%s' "$at" | base64 -w 0)" "$(head -c 1048576 -- "$manifest" | base64 -w 0)"
-    [ ! -f "$at/opened.json" ] || printf ' %s' "$(head -c 65536 -- "$at/opened.json" | base64 -w 0)"
+    opened=-
+    [ ! -f "$at/opened.json" ] || opened=$(head -c 65536 -- "$at/opened.json" | base64 -w 0)
+    printf ' %s' "${opened:--}"
+    for applied in "$at/salvage/applied.json" "$at"/applied-*.json; do
+        [ ! -f "$applied" ] || printf ' %s' "$(head -c 1048576 -- "$applied" | base64 -w 0)"
+    done
     echo
 done
 """
@@ -59,18 +65,19 @@ def parse_copies(output: str) -> tuple[CopyFacts, ...]:
     """The script's output: a line a copy. Raises `ShapeFault` or ValueError."""
     found = []
     for line in output.splitlines():
-        done, path, content, *opened = line.split(" ")
-        manifest = as_mapping(parse_json(b64decode(content, validate=True)), "manifest.json")
-        copy = _copy(b64decode(path, validate=True).decode(), manifest, frozenset(done.split(",")))
-        found.append(replace(copy, proof=_proof(b64decode(opened[0], validate=True))) if opened else copy)
+        done, path, content, opened, *notes = line.split(" ")
+        manifest = _paper(content, "manifest.json")
+        copy = _copy(b64decode(path, validate=True).decode(), manifest, frozenset(done.split(",")), notes)
+        found.append(copy if opened == "-" else replace(copy, proof=_proof(_paper(opened, "opened.json"))))
     return tuple(sorted(found, key=lambda copy: (copy.made_at, copy.path)))
 
 
-def _copy(path: str, manifest: Mapping[str, Any], done: frozenset[str]) -> CopyFacts:
+def _copy(path: str, manifest: Mapping[str, Any], done: frozenset[str], notes: Sequence[str]) -> CopyFacts:
     schema = integer(manifest, "schema")
     if schema is None or schema > SCHEMA:
         raise ShapeFault(f"the manifest in {path} is of schema {schema}, which this pgops does not know")
     parts = [as_mapping(part, "parts") for part in as_list(manifest.get("parts"), "parts")]
+    applied = [record for note in notes for record in as_list(_paper(note, "applied.json").get("applied"), "applied")]
     pieces = as_list(manifest.get("pieces"), "pieces") if manifest.get("pieces") else []
     return CopyFacts(
         path=path,
@@ -87,16 +94,20 @@ def _copy(path: str, manifest: Mapping[str, Any], done: frozenset[str]) -> CopyF
         papers=tuple(name for name in (EVIDENCE, KEYS) if name in done),
         bin_dir=text(manifest, "bin_dir"),
         timeline=integer(as_mapping(pieces[-1], "pieces"), "timeline") if pieces else None,
+        applied=parse_applied(applied),
     )
 
 
-def _proof(content: bytes) -> Proof:
-    told = as_mapping(parse_json(content), "opened.json")
+def _proof(told: Mapping[str, Any]) -> Proof:
     opened, why = told.get("opened"), text(told, "why")
     if opened is True:
         rows, tables = integer(told, "rows"), integer(told, "tables")
         return Proof(True, f"it opens, with {rows} rows of its own in {tables} tables, as its WAL tells")
     return Proof(False if opened is False else None, printable(why or "no reason is told"))
+
+
+def _paper(content: str, name: str) -> Mapping[str, Any]:
+    return as_mapping(parse_json(b64decode(content, validate=True)), name)
 
 
 def _told(mapping: Mapping[str, Any], name: str) -> str:

@@ -23,6 +23,7 @@ from pgops.observe.host import read_control, read_disks, read_files
 from pgops.observe.jobs import read_jobs
 from pgops.observe.parallel import Late, Task
 from pgops.observe.rest import read_code, read_status
+from pgops.observe.salvages import read_salvages
 from pgops.observe.schedules import read_schedules, schedule_paths
 from pgops.observe.snapshot import NOT_ASKED, Member, Node, View
 from pgops.observe.sql import read_flush_position, read_sql
@@ -47,6 +48,7 @@ _HOST_VIEWS = {
     "schedules": View.SCHEDULE,
     "branch": View.BRANCH,
     "copies": View.COPIES,
+    "salvages": View.SALVAGE,
     "guard": View.GUARD,
 }
 """The views of probes on a host that are none of HOST's."""
@@ -133,6 +135,8 @@ class MemberProbe:
             self._start("branch", self._on_data_dir(lambda d: read_branch(host, d, bin_dir, timeout_s=timeout_s)))
         if View.COPIES in self._views:
             self._start("copies", self._on_data_dir(lambda d: read_copies(host, d, timeout_s=timeout_s)))
+        if View.SALVAGE in self._views:
+            self._start("salvages", self._on_data_dir(lambda d: read_salvages(host, d, timeout_s=timeout_s)))
         if View.GUARD in self._views:
             config = self._config.patroni_config
             self._start("guard", self._on_data_dir(lambda d: read_guard(host, d, config, timeout_s=timeout_s)))
@@ -180,6 +184,7 @@ class MemberProbe:
             "schedules",
             "branch",
             "copies",
+            "salvages",
             "guard",
         ):
             self._finish(name, deadline, self._absent(name))

@@ -25,6 +25,7 @@ from pgops.observe.facts import (
     WalIdentity,
 )
 from pgops.observe.guard_facts import GuardFacts
+from pgops.observe.salvage_facts import SalvageFacts
 from pgops.readings import Known, Reading, Skipped
 from pgops.services import ServiceState
 
@@ -46,13 +47,15 @@ class View(str, Enum):
     SCHEDULE = "schedule"
     BRANCH = "branch"
     COPIES = "copies"
+    SALVAGE = "salvage"
     GUARD = "guard"
     SAME_TIMELINE = "same-timeline"
 
 
 QUICK = frozenset({View.REST, View.DCS})
 USUAL = frozenset(View) - {
-    *(View.DEEP, View.JOBS, View.ARCHIVE, View.EXPIRY, View.BRANCH, View.COPIES, View.GUARD, View.SAME_TIMELINE)
+    *(View.DEEP, View.JOBS, View.ARCHIVE, View.EXPIRY, View.BRANCH, View.COPIES, View.SALVAGE),
+    *(View.GUARD, View.SAME_TIMELINE),
 }
 ALL = frozenset(View)
 
@@ -338,6 +341,7 @@ class Node:
     schedules: Reading[ScheduleFacts] = NOT_ASKED
     branch: Reading[BranchFacts] = NOT_ASKED
     copies: Reading[tuple[CopyFacts, ...]] = NOT_ASKED
+    salvages: Reading[SalvageFacts] = NOT_ASKED
     guard: Reading[GuardFacts] = NOT_ASKED
 
     @property

@@ -16,6 +16,7 @@ from pgops.observe.facts import JobFacts, ScheduleFacts, WalIdentity
 from pgops.observe.guard_facts import GuardFacts
 from pgops.observe.guards import PROGRAMS, digests_of, rewind_name, settings_path
 from pgops.observe.keys import parse_keys, record_prefix
+from pgops.observe.salvage_facts import SalvageFacts
 from pgops.observe.schedules import schedule_paths
 from pgops.observe.snapshot import ALL, NOT_ASKED, DcsKeys, Node, Snapshot, View
 from pgops.readings import Known, Reading, Skipped, Unknown, known
@@ -50,10 +51,14 @@ _ASIDE = {
     View.SCHEDULE: ("schedules",),
     View.BRANCH: ("branch",),
     View.COPIES: ("copies",),
+    View.SALVAGE: ("salvages",),
     View.GUARD: ("guard",),
 }
 _ON_HOSTS = frozenset(
-    {View.HOST, View.SERVICES, View.BACKUP, View.JOBS, View.EXPIRY, View.SCHEDULE, View.BRANCH, View.COPIES, View.GUARD}
+    {
+        *(View.HOST, View.SERVICES, View.BACKUP, View.JOBS, View.EXPIRY, View.SCHEDULE, View.BRANCH, View.COPIES),
+        *(View.SALVAGE, View.GUARD),
+    }
 )
 
 
@@ -160,6 +165,7 @@ def _node(fake: FakeCluster, member: FakeMember, keys: DcsKeys | None) -> Node:
         jobs=down or Known({name: _job(job) for name, job in host.jobs.items()}),
         branch=down or Known(branch_facts(member, fake.ends)),
         copies=down or Known(()),
+        salvages=down or Known(SalvageFacts()),
         guard=down or Known(_guard(fake, member, host.files)),
         schedules=down
         or Known(

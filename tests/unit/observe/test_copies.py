@@ -25,8 +25,9 @@ MANIFEST = {
 
 def line(done: str = "-", *, opened: object = None, **changed: object) -> str:
     words = [done, "/data.pgops-x", json.dumps({**MANIFEST, **changed})]
-    words += [] if opened is None else [json.dumps(opened)]
-    return " ".join([words[0], *(b64encode(word.encode()).decode() for word in words[1:])]) + "\n"
+    coded = [b64encode(word.encode()).decode() for word in words[1:]]
+    coded.append("-" if opened is None else b64encode(json.dumps(opened).encode()).decode())
+    return " ".join([words[0], *coded]) + "\n"
 
 
 def test_what_was_done_with_it() -> None:

@@ -25,7 +25,7 @@ def files_of(path: str) -> list[str]:
             if os.path.islink(place) or not os.path.isfile(place):
                 raise FolderFault(f"{place} is not a file")
             found.append(os.path.relpath(place, path))
-    return sorted(name for name in found if not name.startswith(_OURS))
+    return sorted(name for name in found if not any(part.startswith(_OURS) for part in name.split("/")))
 
 
 def stamp_of(path: str) -> str:
