@@ -109,7 +109,7 @@ class Server:
                 input=statement.encode(),
                 stdout=file,
                 stderr=subprocess.PIPE,
-                env={**os.environ, "PGOPTIONS": _PLAIN},
+                env={**os.environ, "PGOPTIONS": _PLAIN, "PGCLIENTENCODING": "UTF8"},
                 check=False,
             )
             if said.returncode != 0:

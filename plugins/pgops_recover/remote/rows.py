@@ -21,7 +21,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from pgops_recover.remote.applying import COLUMNS, write_script
+from pgops_recover.remote.applying import COLUMNS, REFERENCES, write_script
 from pgops_recover.remote.opening import Server, answer
 from pgops_recover.remote.versions import DATABASES, NAMES, Versions, doubt_count, table_key
 from pgops_recover.remote.working import opened_copy
@@ -120,6 +120,7 @@ class _Folder:
         found = {(row["space"], row["node"]): row for row in self._server.rows(name, NAMES.format(wanted=wanted))}
         folder = f"{self._folder}/{_file_name(name)}"
         os.mkdir(folder)
+        encoding = self._server.rows(name, _ENCODING)[0]["encoding"]
         tables, scripts = [], []
         for item in own:
             row = found[item["tablespace"], item["filenode"]]
@@ -130,7 +131,7 @@ class _Folder:
                     )
                 continue
             if row["kind"] == "r" and row["schema"] not in ("pg_catalog", "information_schema", "pg_toast"):
-                table = self._read_table(name, folder, row, item)
+                table = self._read_table(name, folder, encoding, row, item)
                 if table is None:
                     continue
                 deleted = table_key(item) in self._versions.deletions
@@ -147,12 +148,12 @@ class _Folder:
                 tables.append(table)
         if scripts:
             file = f"{_file_name(name)}.sql"
-            (server,) = self._server.rows(name, _ENCODING)
-            write_script(f"{self._folder}/{file}", file, server["encoding"], self._account.get("settled_xid"), scripts)
+            settled, references = self._account.get("settled_xid"), self._server.rows(name, REFERENCES)
+            write_script(f"{self._folder}/{file}", file, encoding, settled, scripts, references)
         return tables
 
     def _read_table(
-        self, database: str, folder: str, row: Mapping[str, Any], item: Mapping[str, Any]
+        self, database: str, folder: str, encoding: str, row: Mapping[str, Any], item: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         """None: it has no such row, and no WAL tells of a change of it."""
         key = table_key(item)
@@ -161,7 +162,8 @@ class _Folder:
         count = int(self._server.ask(database, f"SELECT count(*) FROM ({statement}) r"))  # noqa: S608 - ours
         if item["inserted"] is None and not count:
             return None
-        self._server.ask(database, f"COPY ({statement}) TO STDOUT WITH (FORMAT csv, HEADER);", f"{folder}/{file}.csv")
+        how = f"FORMAT csv, HEADER, ENCODING {encoding}"  # that of the database: nothing is lost or refused on the way
+        self._server.ask(database, f"COPY ({statement}) TO STDOUT WITH ({how});", f"{folder}/{file}.csv")
         deletions = self._versions.deletions.get(key, [])
         if deletions:
             with open(f"{folder}/{file}.deleted.tsv", "w", encoding="utf-8") as written:

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contract.recover.own_server import place_for_servers
-from pgops.config.model import HostConfig, Timeouts
-from pgops.hosts.factory import open_host
-from pgops.hosts.host import Host, Identity
-from pgops.hosts.process import CommandResult
-from pgops_recover.programs import argv_of
+from contract.recover.own_server import Server, place_for_servers
 
 BEFORE = """
 CREATE TABLE plain (id int PRIMARY KEY, body text);
@@ -58,50 +51,6 @@ PLAIN = {
     "105": ("insert", "upserted"),
     "106": ("insert", "prepared"),
 }
-
-
-class Server:
-    """A PostgreSQL of the test's own, without a port."""
-
-    def __init__(self, top: Path, bin_dir: Path) -> None:
-        self.top, self.bin_dir, self.data = top, bin_dir, top / "keep" / "data"
-        owner = "postgres" if os.geteuid() == 0 else None
-        self.host: Host = open_host(
-            HostConfig("n1", become=owner), Timeouts(connect_s=2.0, answer_s=3.0, command_s=10.0)
-        )
-
-    def attempt(self, *argv: str, stdin: str | None = None) -> CommandResult:
-        """A command as the owner."""
-        given = None if stdin is None else stdin.encode()
-        return self.host.run(argv, identity=Identity.OWNER, timeout_s=120, stdin=given)
-
-    def run(self, *argv: str, stdin: str | None = None) -> str:
-        """A command that must end well."""
-        done = self.attempt(*argv, stdin=stdin)
-        assert done.ok, f"{argv[:3]}: {done.stdout[-500:]}{done.stderr[-1500:]}"
-        return done.stdout
-
-    def sql(self, statements: str) -> str:
-        """What psql prints."""
-        argv = (f"{self.bin_dir}/psql", "-XAtq", "-h", str(self.top), "-d", "postgres", "-U", "boss")
-        return self.run(*argv, stdin=statements).strip()
-
-    def start(self) -> None:
-        """Make it and start it."""
-        self.run("mkdir", str(self.top / "keep"))
-        self.run(f"{self.bin_dir}/initdb", "-D", str(self.data), "-A", "trust", "-U", "boss", "--no-sync")
-        options = f"-c listen_addresses='' -k {self.top} -c fsync=off -c max_prepared_transactions=5 -c autovacuum=off"
-        log = str(self.top / "log")
-        self.run(f"{self.bin_dir}/pg_ctl", "-D", str(self.data), "-l", log, "-o", options, "-w", "start")
-
-    def program(self, name: str, wish: dict[str, Any]) -> dict[str, Any]:
-        """The document of a program that runs as on a host."""
-        found: dict[str, Any] = json.loads(self.run(*argv_of(name, wish)))
-        return found
-
-    def read(self, place: str) -> str:
-        """A file of the folder, which is its owner's alone."""
-        return self.run("cat", str(self.top / "keep" / place))
 
 
 @pytest.fixture(scope="module")
