@@ -6,7 +6,11 @@ plugin = Plugin(
     name="recover",
     commands=(
         Command("recover", "pgops_recover.command:recover", "Recover a cluster from a split brain."),
-        Command("salvage", "pgops_recover.salvage_command:salvage", "Read the rows that only a kept copy has."),
+        Command(
+            "salvage",
+            "pgops_recover.salvage_command:salvage",
+            "Read the rows that only a kept copy has, and bring them back.",
+        ),
         Command(
             "copies",
             "pgops_recover.copies_command:copies",
@@ -21,5 +25,7 @@ plugin = Plugin(
         "guard-remove": "pgops_recover.guarding:REMOVE",
         "copies-remove": "pgops_recover.removing:REMOVE_COPIES",
         "salvage": "pgops_recover.salvaging:SALVAGE",
+        "salvage-apply": "pgops_recover.applying:APPLY",
+        "salvage-remove": "pgops_recover.discarding:REMOVE_FOLDERS",
     },
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pgops.observe.branch_facts import CopyFacts
+from pgops.observe.salvage_facts import AppliedScript
 from pgops.observe.snapshot import Node, Snapshot
 from pgops.readings import Known, Reading, Skipped, known, reason, within
 from pgops.render.table import render_table
@@ -42,9 +44,15 @@ def copy_document(copy: CopyFacts, size: Reading[int]) -> dict[str, Any]:
         "opened": copy.proof.opened if copy.proof else None,
         "opened_told": copy.proof.text if copy.proof else None,
         "salvaged": copy.salvaged,
+        "applied": [_applied(each) for each in copy.applied],
         "size_bytes": known(size),
         "size_unknown": reason(size) or None,
     }
+
+
+def _applied(applied: AppliedScript) -> dict[str, Any]:
+    """`at` is ISO 8601; the rows are what psql told, `fault` what went wrong behind its COMMIT."""
+    return {**asdict(applied), "at": applied.at.isoformat()}
 
 
 def size_of(holdings: Holdings, member: str, copy: CopyFacts) -> Reading[int]:

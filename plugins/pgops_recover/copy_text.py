@@ -160,11 +160,21 @@ def _paragraph(copy: Mapping[str, Any], taken_at: datetime) -> list[str]:
         word = {True: "opened", False: "DOES NOT OPEN AS IT SHOULD", None: "not opened"}[copy["opened"]]
         lines.append(f"  {word}: {copy['opened_told']}")
     lines += _changes(copy)
+    lines += [f"  applied: {_applied(each)}" for each in copy["applied"]]
     lines += [f"  unknown: {each}" for each in copy["unknown"]]
-    hint = (
-        f" ({copy['path']}/salvage/REPORT.md first, and what you want of it brought back)" if copy["salvaged"] else ""
-    )
+    hint = ""
+    if copy["salvaged"]:
+        back = "" if copy["applied"] else f": pgops salvage apply {copy['run']} --dry-run"
+        hint = f" ({copy['path']}/salvage/REPORT.md first, and what you want of it brought back{back})"
     return [*lines, f"  next: {copy['next']}{hint}"]
+
+
+def _applied(told: Mapping[str, Any]) -> str:
+    rows = f"{told['inserted']} rows inserted, {told['updated']} updated, {told['deleted']} deleted"
+    ended = "" if told["outcome"] == "committed" else "; whether that was committed cannot be told"
+    fault = f"; {told['fault']}" if told["fault"] else ""
+    script = f"by {told['by']}, script {told['sha256'][:12]}, transaction {told['xid']}"
+    return f"{told['database']}: {rows} on {told['leader']} at {told['at']} {script}{ended}{fault}"
 
 
 def _size(count: int | None, why: str | None) -> str:

@@ -36,7 +36,12 @@ def copies_of(now: Snapshot, run: str, wanted: str) -> list[tuple[str, CopyFacts
 def find_copies(run: str, wanted: str, verb: str) -> Step:
     """That there is such a copy, and that no host is unseen which could have another one."""
 
-    command = {"salvage": "pgops salvage", "remove": "pgops copies remove"}[verb]
+    command = {
+        "salvage": "pgops salvage",
+        "apply": "pgops salvage apply",
+        "discard": "pgops salvage remove",
+        "remove": "pgops copies remove",
+    }[verb]
 
     def check(_first: Snapshot, now: Snapshot) -> Verdict:
         nodes = [node for node in now.nodes if wanted in ("", node.name)]
@@ -50,7 +55,7 @@ def find_copies(run: str, wanted: str, verb: str) -> Step:
                 f"not every copy of the run can be seen: {told}", f"{command} {run} --node {seen}" if seen else None
             )
         names = [name for name, _ in copies_of(now, run, wanted)]
-        if not names and verb == "remove":
+        if not names and verb in ("remove", "discard"):
             return satisfied(f"the run {run} has no copy{f' on {wanted}' if wanted else ''} (any more)")
         if not names:
             return blocked(f"the run {run} left no copy{f' on {wanted}' if wanted else ''}", "pgops copies list")

@@ -21,7 +21,7 @@ from pgops.hosts.remote.files import stamp_of
 FILES = {
     "REPORT.md": b"# report\n",
     "empty.csv": b"",
-    "app/public.t.csv": bytes(range(256)) * 41,
+    "app/public.t.csv": bytes(range(256)) * 8,
     "app/public.with space%2F.csv": b'1,"a\n""b"""\r\n',
     "app.sql": b"BEGIN;\n",
 }
@@ -130,7 +130,7 @@ def _shorten(options: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("spoil", [_flip, _shorten])
 def test_what_does_not_arrive_as_it_was_sent_counts_for_nothing(host: Host, tmp_path: Path, spoil: Any) -> None:
     source, target = _fill(tmp_path / "a", FILES), _fill(tmp_path / "b", {"old": b"x"})
-    broken = Spoiled(host, 5, spoil)
+    broken = Spoiled(host, 3, spoil)
     with pytest.raises(NotCarried, match="did not arrive as it was sent"):
         carry_folder(
             Way(host, str(source), broken, str(target), whole=True, identity=Identity.LOGIN),
@@ -145,7 +145,7 @@ def test_what_does_not_arrive_as_it_was_sent_counts_for_nothing(host: Host, tmp_
 def test_cut_off_anywhere_it_begins_anew(host: Host, tmp_path: Path) -> None:
     source, target = _fill(tmp_path / "a", FILES), tmp_path / "b"
     size = sum(map(len, FILES.values()))
-    commands = 2 + -(-size // 4000)
+    commands = 2 + -(-size // 1000)
     for at in range(1, commands + 1):
         broken = Spoiled(host, at, _cut)
         with pytest.raises(HostFault, match="the connection was lost"):
@@ -154,7 +154,7 @@ def test_cut_off_anywhere_it_begins_anew(host: Host, tmp_path: Path) -> None:
                 stamp=None,
                 fence=Fence(5, "/service/demo/", str(tmp_path)),
                 timeout_s=60.0,
-                piece_bytes=4000,
+                piece_bytes=1000,
             )
         assert not target.exists()
     _carry(host, source, target, state=tmp_path)

@@ -16,6 +16,7 @@ import pytest
 from pgops.config.model import ClusterConfig
 from pgops.observe.branch_facts import CopyFacts
 from pgops.observe.fields import ShapeFault
+from pgops.observe.salvage_facts import AppliedScript
 from pgops.observe.snapshot import Node, Snapshot
 from pgops.readings import Known, Reading, Skipped, Unknown
 from pgops.testing.fake_cluster import FakeCluster
@@ -212,7 +213,17 @@ def test_once_it_is_salvaged_tables_have_their_names() -> None:
     told, text = _told(replace(COPY, salvaged=True), Known(_holding(**papers)))
     assert "app: public.ledger: 37 rows inserted, 1 updated, 2 deleted; 36 rows are saved" in text
     assert "16385" not in text and told["unknown"] == SALVAGE["unknown"]
-    assert told["next"] == "pgops copies remove r1"
+    assert told["next"] == "pgops copies remove r1" and told["applied"] == []
+    assert "brought back: pgops salvage apply r1 --dry-run)" in text
+
+
+def test_what_was_brought_back_is_told() -> None:
+    applied = AppliedScript("app", "a" * 64, "committed", 4711, MADE, "ann@ops1", "n2", 36, 1, 0)
+    unsure = replace(applied, database="b", outcome="unknown", fault="setval failed")
+    told, text = _told(replace(COPY, salvaged=True, applied=(applied, unsure)), Known(_holding(manifest=MANIFEST)))
+    assert [each["xid"] for each in told["applied"]] == [4711, 4711]
+    assert "applied: app: 36 rows inserted, 1 updated, 0 deleted on n2 at 2026-11-23T03:00:00+00:00 by ann@ops1" in text
+    assert "whether that was committed cannot be told; setval failed" in text and "--dry-run" not in text
 
 
 def test_a_copy_of_a_run_that_broke_off_is_gone_on_with() -> None:
