@@ -19,6 +19,17 @@ class OwnArgument(click.Argument):
         """See `click.Argument`."""
         return super().get_usage_pieces(ctx) if isinstance(ctx.command, RunGroup) else []
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands that may stand in its place."""
+        from click.shell_completion import CompletionItem
+
+        below = ctx.command.commands.items() if isinstance(ctx.command, RunGroup) else ()
+        return [
+            CompletionItem(name, help=command.get_short_help_str())
+            for name, command in below
+            if name.startswith(incomplete)
+        ]
+
 
 class RunGroup(click.Group):
     """A command of its own for a run, with commands below it. A first word that is none of these begins its own use."""
@@ -50,10 +61,8 @@ class RunGroup(click.Group):
         return [*click.Command.collect_usage_pieces(self, ctx), "|", "COMMAND RUN"]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The commands as well, while no run is named."""
-        if ctx.params.get("run"):
-            return click.Command.shell_complete(self, ctx, incomplete)
-        return super().shell_complete(ctx, incomplete)
+        """Its own options: the commands are offered in the place of a run."""
+        return click.Command.shell_complete(self, ctx, incomplete)
 
 
 _NODE = click.option("--node", metavar="NODE", help="The copy of this member alone. Default: every copy of the run.")

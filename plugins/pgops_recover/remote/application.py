@@ -25,7 +25,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pgops.hosts.remote.files import files_of, sha256_of
-from pgops.hosts.remote.psql_script import COMMIT, ScriptFault, read_script
+from pgops.hosts.remote.psql_script import COMMIT, Script, ScriptFault, read_script
 from pgops_recover.remote.durable import write_durably
 from pgops_recover.remote.leading import Leading, sentence_of
 from pgops_recover.remote.opening import Fault, answer
@@ -75,7 +75,7 @@ def apply(wish: Mapping[str, Any]) -> str:
         raise Fault(f"{path} ends in ROLLBACK")
     server = Leading(wish, f"-c lock_timeout={int(wish['lock_timeout_s'] * 1000)}")
     try:
-        settled = applied.settle(server, script.behind)
+        settled = applied.settle(server, script)
         if settled is not None:
             return settled
         begun = _run(wish, server, script.body)
@@ -86,7 +86,7 @@ def apply(wish: Mapping[str, Any]) -> str:
         if wish["carried"]:
             shutil.rmtree(wish["folder"])  # customers' rows stay nowhere where they serve nothing
         return "failed"
-    applied.conclude(server, begun, COMMITTED, script.behind)
+    applied.conclude(server, begun, COMMITTED, script)
     return COMMITTED
 
 
@@ -109,7 +109,7 @@ class Applied:
                 return str(each["outcome"])
         return None
 
-    def settle(self, server: Leading, behind: tuple[str, ...]) -> str | None:
+    def settle(self, server: Leading, script: Script) -> str | None:
         """How those ended that were cut off, here or on other hosts. None: this script may be run."""
         found = [each for each in self._wish["earlier"] if each["database"] == self._wish["database"]]
         for begun in [*found, *self._cut_off()]:
@@ -117,7 +117,7 @@ class Applied:
             if outcome == ABORTED:
                 continue
             same = begun["script_sha256"] == self._wish["sha256"]
-            self.conclude(server, begun, outcome, behind if same and outcome == COMMITTED else ())
+            self.conclude(server, begun, outcome, script if same else None)
             if same:
                 return outcome
             what = (
@@ -130,14 +130,15 @@ class Applied:
         self.forget_begun()
         return None
 
-    def conclude(self, server: Leading, begun: Mapping[str, Any], outcome: str, behind: tuple[str, ...]) -> None:
+    def conclude(self, server: Leading, begun: Mapping[str, Any], outcome: str, script: Script | None) -> None:
         """Run what stands behind COMMIT, which may be repeated, and write down how it ended."""
         fault = None
         if outcome == COMMITTED:
             flush(server, begun["database"])
             try:
+                settings, behind = (script.settings, script.behind) if script else ((), ())
                 for statement in behind:
-                    server.ask(begun["database"], statement.encode("latin-1"))
+                    server.ask(begun["database"], "\n".join((*settings, statement)).encode("latin-1"))
             except Fault as told:
                 fault = f"its rows are committed, but what stands behind COMMIT failed: {told}"
         record = {"schema": 1, "outcome": outcome, "fault": fault, **{name: begun[name] for name in _KEYS}}

@@ -10,11 +10,14 @@ import pytest
 
 from pgops.checklist import all_checks
 from pgops.checks import Verdict
+from pgops.engine.world import ActionFault
 from pgops.hosts.host import Identity
 from pgops.observe.snapshot import ALL, NOT_ASKED, QUICK, View
+from pgops.plan.actions import CarryFolder
 from pgops.readings import Known, Unknown
 from pgops.testing.fake_cluster import TTL_S, FakeCluster
 from pgops.testing.fake_host import FakeJob
+from pgops.testing.fake_tools import carry_between_fake_hosts
 from pgops.testing.impossible import ImpossibleWorld
 
 
@@ -136,3 +139,20 @@ def test_config_is_merged_as_patroni_does_it() -> None:
     fake.patch_config({"postgresql": {"parameters": {"a": "1", "b": "2"}}})
     fake.patch_config({"postgresql": {"parameters": {"a": None}}})
     assert fake.dynamic_config()["postgresql"] == {"parameters": {"b": "2"}}
+
+
+def test_a_folder_is_carried_as_between_real_hosts() -> None:
+    fake = FakeCluster()
+    fake.change_host("n2", lambda host: host.with_file("/a/x", "1").with_file("/a/b/y", "2").with_file("/ab", "3"))
+    fake.change_host("n1", lambda host: host.with_file("/c/old", "4"))
+    carry_between_fake_hosts(fake, CarryFolder("n2", "/a", "n1", "/c", whole=False), 5, None)
+    assert dict(fake.hosts["n1"].files) == {"/c/old": "4", "/c/x": "1", "/c/b/y": "2"}
+    carry_between_fake_hosts(fake, CarryFolder("n2", "/a", "n1", "/c"), 5, None)
+    assert dict(fake.hosts["n1"].files) == {"/c/x": "1", "/c/b/y": "2"}
+    with pytest.raises(ActionFault, match="another run has taken over"):
+        carry_between_fake_hosts(fake, CarryFolder("n2", "/a", "n1", "/d"), 4, None)
+    for end in ("n1", "n2"):
+        down = FakeCluster()
+        down.change(end, host_up=False)
+        with pytest.raises(ActionFault, match=f"{end}: no answer in time"):
+            carry_between_fake_hosts(down, CarryFolder("n2", "/a", "n1", "/d"), 5, None)

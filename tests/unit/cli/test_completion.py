@@ -72,6 +72,9 @@ COMMANDS = [
         (("pgops", "health", "--format", "j"), ["json"]),
         (("pgops", "-c", "x", "la"), ["lab"]),
         (("pgops", "lab", "m"), ["mend"]),
+        (("pgops", "salvage", ""), ["apply", "remove"]),
+        (("pgops", "salvage", "x", "--no"), ["--node"]),
+        (("pgops", "salvage", "apply", "x", "--sup"), ["--superuser"]),
     ],
 )
 def test_bash(words: tuple[str, ...], expected: list[str]) -> None:

@@ -25,6 +25,7 @@ select pg_catalog.setval('s;', 2) FROM x;
 def test_what_stands_in_quotes_and_comments_counts_nothing() -> None:
     script = read_script(WHOLE)
     assert script.ends == "commit" and script.body.endswith("ROLLBACK TO SAVEPOINT s;\n")
+    assert script.settings == ("SET client_encoding = 'UTF8';",)
     assert script.behind == ("SELECT setval('s', 1);", "select pg_catalog.setval('s;', 2) FROM x;")
     assert read_script(WHOLE.replace("\nCOMMIT;\n", "\nrollback work;\n")).ends == "rollback"
 

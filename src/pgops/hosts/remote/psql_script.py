@@ -46,11 +46,15 @@ class Statement:
 
 @dataclass(frozen=True)
 class Script:
-    """`ends` is `commit` or `rollback`; `body` is all before that statement, `behind` the statements after it."""
+    """`ends` is `commit` or `rollback`; `body` is all before that statement, `behind` the statements after it.
+
+    `settings` are the SETs before BEGIN, which hold for what stands behind as well.
+    """
 
     ends: str
     body: str
     behind: tuple[str, ...]
+    settings: tuple[str, ...]
 
 
 def read_script(text: str) -> Script:
@@ -79,7 +83,9 @@ def read_script(text: str) -> Script:
     for each in statements[end + 1 :]:
         if not _REPEATABLE.match(each.text) or not each.text.endswith(";"):
             raise ScriptFault(f"line {_line(text, each.start)} stands behind the end: only SELECT setval(...); may")
-    return Script(_ENDS[last.first], text[: last.start], tuple(each.text for each in statements[end + 1 :]))
+    settings = tuple(each.text for each in statements[:begin] if each.first == "SET")
+    behind = tuple(each.text for each in statements[end + 1 :])
+    return Script(_ENDS[last.first], text[: last.start], behind, settings)
 
 
 def _refuse(text: str, statement: Statement) -> None:
