@@ -97,7 +97,7 @@ def see(one: Application, now: Snapshot) -> Seen | Verdict:
         return blocked(f"the copy {one.keep} is gone", "pgops copies list")
     folder = next((each for each in salvages.folders if each.keep == one.keep), None)
     if folder is None:
-        return blocked(f"its rows were never read out of {one.keep}", f"pgops salvage {one.run}")
+        return blocked(f"{one.keep} has no salvage folder", f"pgops salvage {one.run}")
     here = now.node(one.leader.name)
     there = known(here.salvages) if here else None
     if there is None:

@@ -36,7 +36,6 @@ from pgops_recover.applications import (
     not_brought_back,
     on_leader,
     see,
-    tell,
     told_before,
 )
 from pgops_recover.programs import argv_of
@@ -134,8 +133,8 @@ def _decided(one: Application) -> Step:
             if script.ends == "rollback":
                 return blocked(
                     f"{path} ends in ROLLBACK: nobody has read it yet{told_before(seen, script)}",
-                    f"read {path}, and write COMMIT; in the place of ROLLBACK; once it does what you want; "
-                    f"pgops salvage apply {one.run} --dry-run shows the conflicts",
+                    f"pgops salvage apply {one.run} --dry-run, which shows the conflicts; then read {path}, and write "
+                    "COMMIT; where it says ROLLBACK; once it does what you want",
                 )
         told = [f"{each.file}{told_before(seen, each)}" for each in seen.undecided]
         return satisfied(f"read and meant to be run: {', '.join(told)}" if told else "nothing is left to be run")
@@ -154,7 +153,7 @@ def _carry(one: Application) -> Step:
         if isinstance(seen, Verdict):
             return seen
         if not seen.undecided:
-            return satisfied("nothing is left to be run")
+            return satisfied("nothing has to be carried")
         if seen.carried is not None and seen.carried.stamp == seen.folder.stamp:
             return satisfied(f"it lies in {one.place} on {one.leader.name}")
         size = f"{seen.folder.files} files, {seen.folder.size_bytes} bytes"
@@ -273,14 +272,12 @@ def _bring_back(one: Application, host: str, records: str, script: SalvageScript
         there = left(now)
         missing = not_brought_back(seen.copy, there) if there else []
         if missing:
-            return needed(f"{host} alone tells what was applied: {'; '.join(map(tell, missing))}")
-        applied = None
-        if script is not None:
-            now_ = next((each for each in seen.folder.scripts if each.file == script.file), script)
-            applied = seen.verdict_on(now_)
-            if applied is None:
-                return blocked(f"{script.file} was not applied")
-        return satisfied("it is told beside the rows") if applied is None else judge(applied, one)
+            # No counts: in a plan they are not known yet.
+            return needed(f"{host} alone tells what was applied to {', '.join(each.database for each in missing)}")
+        own = next((each for each in seen.folder.scripts if script and each.file == script.file), script)
+        if own is not None and seen.verdict_on(own) is None:
+            return blocked(f"{own.file} was not applied")
+        return satisfied(f"{own.database if own else 'what it told'}: it is written down with the copy")
 
     def actions(_first: Snapshot, _now: Snapshot) -> tuple[Action, ...]:
         return (CarryFolder(host, f"{records}/back", one.name, one.folder, whole=False),)

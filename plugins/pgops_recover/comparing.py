@@ -109,8 +109,9 @@ def _pieces(source: Host, folder: str, file: str) -> Iterator[bytes]:
 def add(conflicts: Conflicts, told: Mapping[str, Any]) -> Conflicts:
     """With what is told of one more piece."""
     rows = (conflicts.rows or 0) + told["rows"]
-    if told["why"] is not None:
-        return replace(_unknown(conflicts, printable(told["why"])), rows=rows)
+    why = conflicts.why or told["why"]
+    if why is not None:
+        return replace(_unknown(conflicts, printable(why)), rows=rows)
     counts = {name: getattr(conflicts, name) + told[name] for name in _COUNTS}
     both, changed = (
         (*getattr(conflicts, name), *map(printable, told[name]))[:KEYS] for name in ("both_keys", "changed_keys")

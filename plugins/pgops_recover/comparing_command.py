@@ -32,7 +32,7 @@ def compare(ctx: click.Context, params: Params, choices: Choices) -> int:
         eyes.close()
     leader = next((host.name for host in cluster.hosts if host.name == plan.first.leader and host.data_dir), None)
     copies = [each for each in copies_of(plan.first, str(params["run"]), str(params["node"])) if each[1].salvaged]
-    conflicts = None if leader is None else read_conflicts(cluster, leader, copies, str(params["superuser"]))
+    conflicts = read_conflicts(cluster, leader, copies, str(params["superuser"])) if leader and copies else None
     if choices.form == "json":
         click.echo(json.dumps(conflicts_document(plan, conflicts), indent=2))
         blocked = plan.blocked
@@ -40,6 +40,9 @@ def compare(ctx: click.Context, params: Params, choices: Choices) -> int:
             return ExitCode.DONE
         return ExitCode.UNREACHABLE if blocked.verdict.unread else ExitCode.REFUSED
     code = show(plan, choices)
-    text = render_conflicts(conflicts, leader)
+    if conflicts is None:
+        click.echo(f"conflicts: unknown: {'there is no salvage folder' if leader else 'no leader can be asked'}")
+        return code
+    text = render_conflicts(conflicts, leader or "")
     click.echo("".join(f"{printable(line)}\n" for line in text.splitlines()), nl=False)
     return code

@@ -14,15 +14,13 @@ _HEADS = ("member", "database", "table", "rows", "absent", "held", "same", "both
 
 
 def conflicts_document(plan: Plan, conflicts: Sequence[Conflicts] | None) -> dict[str, Any]:
-    """The plan, and beside it the conflicts; null: there is no leader to compare with."""
+    """The plan, and beside it the conflicts; null: there is nobody to compare with, or nothing to compare."""
     told = None if conflicts is None else [asdict(each) for each in conflicts]
     return {"schema": 1, "kind": "pgops-salvage-conflicts", "plan": plan_document(plan), "conflicts": told}
 
 
-def render_conflicts(conflicts: Sequence[Conflicts] | None, leader: str | None) -> str:
+def render_conflicts(conflicts: Sequence[Conflicts], leader: str) -> str:
     """A table with what its columns mean, then the keys, with a newline at the end."""
-    if conflicts is None:
-        return "conflicts: unknown, since nobody leads whose host is configured\n"
     if not conflicts:
         return "conflicts: there are no saved rows\n"
     rows = [tuple(_cell(getattr(each, name)) for name in _HEADS) for each in conflicts]
@@ -31,7 +29,7 @@ def render_conflicts(conflicts: Sequence[Conflicts] | None, leader: str | None) 
         render_table(_HEADS, rows),
         "  absent: their key is not there, and the script inserts them; held: not there, but another unique constraint of",
         "  the table has their values, so that the script leaves them out; same: there, with the same content; both: their",
-        "  key was given there to a row with other content; changed: rows changed there that are otherwise on the leader",
+        "  key was given there to a row with other content; changed: rows that were changed there, and are other ones here",
     ]
     for each in conflicts:
         name = f"{each.member}: {each.database}: {each.table}"

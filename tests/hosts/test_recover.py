@@ -108,6 +108,34 @@ def check_salvage(
     assert owner == ["postgres", "600"]
 
 
+def bring_back(
+    cluster: PatroniCluster, desk: Desk, run: str, loser: str, survivor: str, lost: dict[int, tuple[str, str]]
+) -> None:
+    """What only the loser had comes to the survivor, once a person wrote COMMIT, and once only."""
+    shown = desk.pgops("salvage", "apply", run, "--dry-run", "-f", "json")
+    assert shown.exit_code == 3, shown.stdout + shown.stderr
+    told = {each["table"]: each for each in json.loads(shown.stdout)["conflicts"]}
+    counts = [told["public.sides"][name] for name in ("rows", "absent", "held", "same", "both", "changed")]
+    assert counts == [41, 40, 0, 0, 0, 1] and told["public.sides"]["changed_keys"] == ["1"]
+    assert told["public.beside"]["rows"] == 2 and "no primary key" in told["public.beside"]["why"]
+
+    before = read_sides(cluster, survivor)
+    (copy,) = copies_of(desk)
+    script = f"{copy['path']}/salvage/postgres.sql"
+    cluster.hosts[loser].call(["sed", "-i", "s/^ROLLBACK;$/COMMIT;/", script])
+    desk.done("salvage", "apply", run)
+    inserted = {id_: note for id_, (note, change) in lost.items() if change == "insert"}
+    assert read_sides(cluster, survivor) == {**before, **inserted}
+    assert "nothing to do" in desk.done("salvage", "apply", run)
+    ((applied,),) = [each["applied"] for each in copies_of(desk)]
+    assert (applied["leader"], applied["inserted"], applied["outcome"]) == (survivor, 40, "committed")
+    kept = cluster.hosts[loser].call(["stat", "-c", "%U %a", f"{copy['path']}/salvage/applied.json"]).split()
+    assert kept == ["postgres", "600"]
+    desk.done("salvage", "remove", run, "--confirm", SCOPE)
+    assert desk.pgops("copies", "remove", run, "--confirm", SCOPE).exit_code == 3
+    desk.done("salvage", run)
+
+
 def check_end(cluster: PatroniCluster, desk: Desk, survivor: str, run: str, units: dict[str, str]) -> None:
     """Nothing of it is left but what the survivor has; a second run does nothing."""
     assert "nothing to do" in desk.done("recover", "split-brain", "--survivor", survivor)
@@ -178,6 +206,7 @@ def test_the_former_leader_loses_and_nothing_is_lost(cluster: PatroniCluster, de
 
         desk.done("salvage", run)
         check_salvage(cluster, desk, run, loser, lost, 101)
+        bring_back(cluster, desk, run, loser, survivor, lost)
         check_end(cluster, desk, survivor, run, units)
 
 
@@ -210,6 +239,7 @@ def test_the_survivor_has_not_the_lock(cluster: PatroniCluster, tmp_path: Path) 
             run = copies_of(desk)[0]["run"]
             desk.done("salvage", run)
             check_salvage(cluster, desk, run, holder, lost, 401)
+            bring_back(cluster, desk, run, holder, survivor, lost)
             check_end(cluster, desk, survivor, run, units)
     finally:
         for name in cluster.hosts.names:

@@ -104,7 +104,7 @@ def test_a_script_that_nobody_read_is_refused() -> None:
 
 def test_what_there_is_not_is_refused() -> None:
     assert "left no copy" in check_refused(Case(APPLY, {**PARAMS, "run": "x"}, world(), set_up()))
-    assert "never read out" in check_refused(Case(APPLY, PARAMS, world(folder=None), set_up()))
+    assert "has no salvage folder" in check_refused(Case(APPLY, PARAMS, world(folder=None), set_up()))
 
     def leaderless() -> FakeCluster:
         fake = world()()
