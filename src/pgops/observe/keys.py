@@ -17,6 +17,7 @@ from pgops.observe.records import (
     LOCKS,
     TOPOLOGY,
     parse_drill,
+    parse_guard_record,
     parse_left_out,
     parse_lock,
     parse_pause,
@@ -73,6 +74,7 @@ def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str,
     rest_record = read_record("rest", parse_rest)
     drill_record = read_record("drill", parse_drill)
     left_out_record = read_record(LEFT_OUT, parse_left_out)
+    guard_record = read_record("guard", parse_guard_record)
     locks = [read_record(name, partial(parse_lock, name[5:])) for name in own if name.startswith("lock/")]
     return DcsKeys(
         leader=leader.value if leader else None,
@@ -89,6 +91,7 @@ def parse_keys(prefix: str, entries: Mapping[str, DcsKey], records: Mapping[str,
         rest_record=rest_record,
         drill_record=drill_record,
         left_out_record=left_out_record,
+        guard_record=guard_record,
         faults=tuple(faults),
         revisions={key: entry.revision for key, entry in (*entries.items(), *records.items())},
         run_record=runs.pop(TOPOLOGY),

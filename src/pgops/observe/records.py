@@ -14,6 +14,7 @@ from pgops.observe.fields import TEXT_LIMIT, ShapeFault, as_list, as_mapping, fl
 from pgops.observe.snapshot import (
     DrillCheck,
     DrillRecord,
+    GuardRecord,
     LeftOutRecord,
     LockRecord,
     PauseRecord,
@@ -161,6 +162,21 @@ def parse_drill(value: object) -> DrillRecord:
     )
 
 
+def parse_guard_record(value: object) -> GuardRecord:
+    """The value under `guard`. Raises `ShapeFault`."""
+    top = _known_schema(value)
+    members = as_list(top.get("members"), "members")
+    if not all(isinstance(name, str) for name in members):
+        raise ShapeFault("members are not names")
+    return GuardRecord(
+        members=tuple(members),
+        run=_run_id(top, "run"),
+        by=_text(top, "by"),
+        host=_text(top, "host"),
+        since=_moment(top, "since"),
+    )
+
+
 def _drill_check(value: object) -> DrillCheck:
     top = as_mapping(value, "a check")
     passed = top.get("passed")
@@ -200,6 +216,17 @@ def drill_value(record: DrillRecord) -> str:
         replay_bytes=record.replay_bytes,
         proven_at=record.proven_at.isoformat() if record.proven_at else None,
         proven_label=record.proven_label,
+    )
+
+
+def guard_value(record: GuardRecord) -> str:
+    """What is written under `guard`."""
+    return _document(
+        members=list(record.members),
+        run=record.run,
+        by=record.by,
+        host=record.host,
+        since=record.since.isoformat(),
     )
 
 

@@ -222,6 +222,20 @@ class DrillRecord:
 
 
 @dataclass(frozen=True)
+class GuardRecord:
+    """Which `members` take pg_rewind out of the guard's links, as their Patronis were seen to when `run` wrote this.
+
+    A DCS says nothing of it where `bin_name` is not known: it stands in each member's own file. `since` is aware.
+    """
+
+    members: tuple[str, ...]
+    run: str
+    by: str
+    host: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class DcsKeys:
     """Patroni's keys of one scope and pgops's own records. None: the key is absent.
 
@@ -252,6 +266,7 @@ class DcsKeys:
     rest_record: RestRecord | None = None
     drill_record: DrillRecord | None = None
     left_out_record: LeftOutRecord | None = None
+    guard_record: GuardRecord | None = None
     unread_records: Mapping[str, str] = field(default_factory=dict)
     """Records that are there but cannot be read, by name (`run`, `run/backup`, `lock/topology`, `pause`), with the reason."""
 

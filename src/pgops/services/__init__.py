@@ -75,6 +75,10 @@ class ServiceManager(Protocol):
         """The command that starts the unit."""
         ...
 
+    def restart_argv(self, unit: str) -> tuple[str, ...]:
+        """The command that ends the unit's main process by SIGTERM, waits for that, and starts the unit again."""
+        ...
+
     def assert_argv(self, unit: str) -> tuple[str, ...]:
         """A command that starts nothing and ends with 0 when the files on disk let the unit start, with another when not."""
         ...

@@ -66,6 +66,10 @@ class SupervisorServices:
         """See `pgops.services.ServiceManager`."""
         return (self._control, "-c", self._file, "start", _checked(unit))
 
+    def restart_argv(self, unit: str) -> tuple[str, ...]:
+        """See `pgops.services.ServiceManager`."""
+        return (self._control, "-c", self._file, "restart", _checked(unit))
+
     def assert_argv(self, unit: str) -> tuple[str, ...]:
         """See `pgops.services.ServiceManager`."""
         return ("test", "!", "-e", self._hold_path(unit))

@@ -80,6 +80,10 @@ class SystemdServices:
         """See `pgops.services.ServiceManager`."""
         return ("systemctl", "--no-ask-password", "start", "--", _full_name(unit))
 
+    def restart_argv(self, unit: str) -> tuple[str, ...]:
+        """See `pgops.services.ServiceManager`. Which processes of the unit end with it is its KillMode's to say."""
+        return ("systemctl", "--no-ask-password", "restart", "--", _full_name(unit))
+
     def assert_argv(self, unit: str) -> tuple[str, ...]:
         """See `pgops.services.ServiceManager`."""
         return ("systemd-analyze", "condition", f"--unit={_full_name(unit)}")

@@ -92,6 +92,12 @@ def start_actions(cluster: ClusterConfig, params: Params) -> tuple[Action, ...]:
     return (RunCommand(node, argv, manager.hold_identity, Again.SAFE, timeout_s=120.0, accepts=accepts),)
 
 
+def restart_actions(cluster: ClusterConfig, params: Params) -> tuple[Action, ...]:
+    """Restart it. One that was cut off is settled by looking: what began anew has another process."""
+    manager, node, unit = manager_of(cluster), node_of(params), unit_of(cluster, params)
+    return (RunCommand(node, manager.restart_argv(unit), manager.hold_identity, timeout_s=120.0),)
+
+
 def predict(params: Params, now: Snapshot, **changes: object) -> Snapshot:
     """The snapshot with this service changed."""
     node = now.node(node_of(params))

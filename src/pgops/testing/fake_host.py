@@ -27,7 +27,8 @@ class FakeJob:
 class FakeHost:
     """A host. `files` maps a path to its content; `loaded` are the paths that its service manager has read.
 
-    `running` and `refused` are by role; `refused` is the mark of the last start, where it was refused.
+    `running` and `refused` are by role; `refused` is the mark of the last start, where it was refused. `patroni_starts` and
+    `postgres_starts` count how often each was started; a PostgreSQL goes with its Patroni unless that is paused.
     """
 
     name: str
@@ -36,6 +37,8 @@ class FakeHost:
     running: frozenset[str] = frozenset()
     refused: Mapping[str, str] = field(default_factory=dict)
     starts: int = 0
+    patroni_starts: int = 1
+    postgres_starts: int = 1
     jobs: Mapping[str, FakeJob] = field(default_factory=dict)
     tokens: Mapping[Identity, int] = field(default_factory=dict)
 

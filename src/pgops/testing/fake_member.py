@@ -51,6 +51,7 @@ class FakeMember:
     host_up: bool = True
     loops: int = 0
     lease: int | None = None
+    patroni_version: str = "4.1.5"
 
     @property
     def in_recovery(self) -> bool:
@@ -70,7 +71,7 @@ def member_value(member: FakeMember) -> str:
         "conn_url": f"postgres://{member.name}:{SQL_PORT}/postgres",
         "role": member.role,
         "state": "running" if member.postgres == "running" else "stopped",
-        "version": "4.1.5",
+        "version": member.patroni_version,
         "timeline": member.timeline,
         "xlog_location": member.position_bytes,
     }
@@ -106,7 +107,7 @@ def rest_reading(member: FakeMember, scope: str, now: datetime, *, unlocked: boo
             cluster_unlocked=unlocked,
             pause=member.acknowledges,
             system_identifier=member.system_identifier,
-            patroni_version="4.1.5",
+            patroni_version=member.patroni_version,
             scope=scope,
             tags={},
         )

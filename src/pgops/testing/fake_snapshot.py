@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from itertools import combinations
@@ -13,13 +12,12 @@ from pgops.dcs import DcsFault, DcsHealth
 from pgops.observe.branch_facts import CopyFacts, SameTimeline
 from pgops.observe.copies import EVIDENCE, KEYS
 from pgops.observe.facts import JobFacts, ScheduleFacts, WalIdentity
-from pgops.observe.guard_facts import GuardFacts
-from pgops.observe.guards import PROGRAMS, digests_of, rewind_name, settings_path
 from pgops.observe.keys import parse_keys, record_prefix
 from pgops.observe.salvage_facts import SalvageFacts
 from pgops.observe.schedules import schedule_paths
 from pgops.observe.snapshot import ALL, NOT_ASKED, DcsKeys, Node, Snapshot, View
 from pgops.readings import Known, Reading, Skipped, Unknown, known
+from pgops.testing.fake_guard import guard_facts
 from pgops.testing.fake_host import FakeHost, FakeJob, service_states, unit_names
 from pgops.testing.fake_member import (
     DISKS,
@@ -122,14 +120,6 @@ def _read_dcs(fake: FakeCluster) -> tuple[Reading[DcsKeys], Reading[DcsHealth]]:
         return Unknown(str(fault)), Unknown(str(fault))
 
 
-def _guard(fake: FakeCluster, member: FakeMember, files: Mapping[str, str]) -> GuardFacts:
-    told = files.get(settings_path("/var/lib/postgresql/data"))
-    settings = json.loads(told) if told else None
-    place = str(settings["wrapper"]).rpartition("/")[0] if settings else ""
-    programs = {name: files[f"{place}/{name}"] for name in PROGRAMS if f"{place}/{name}" in files}
-    return GuardFacts(settings, digests_of(programs), rewind_name(fake.dynamic_config()) if member.turns else None)
-
-
 def _job(job: FakeJob) -> JobFacts:
     return JobFacts(job.state == "running", job.exit_code, EPOCH, "")
 
@@ -166,7 +156,7 @@ def _node(fake: FakeCluster, member: FakeMember, keys: DcsKeys | None) -> Node:
         branch=down or Known(branch_facts(member, fake.ends)),
         copies=down or Known(()),
         salvages=down or Known(SalvageFacts()),
-        guard=down or Known(_guard(fake, member, host.files)),
+        guard=down or Known(guard_facts(fake, member)),
         schedules=down
         or Known(
             ScheduleFacts(

@@ -105,6 +105,8 @@ def _run(fake: FakeCluster, host: str, argv: tuple[str, ...], commands: Mapping[
             return 1 if all(path in fake.hosts[host].files for path in paths) else 0
         if argv == manager.start_argv(unit):
             return _start(fake, host, role, unit)
+        if argv == manager.restart_argv(unit):
+            return _restart(fake, host, role, unit)
     command = commands.get(argv[0])
     return 127 if command is None else command(fake, host, argv)
 
@@ -121,6 +123,20 @@ def _start(fake: FakeCluster, host: str, role: str, unit: str) -> int:
     if role == "patroni" and fake.members[host].patroni == "dead":
         fake.change(host, patroni="running")
     return 0
+
+
+def _restart(fake: FakeCluster, host: str, role: str, unit: str) -> int:
+    """Stop and start. A Patroni that is not paused stops its PostgreSQL. Source: Patroni, patroni/ha.py, shutdown."""
+    fake.change_host(host, lambda item: replace(item, running=item.running - {role}))
+    if role == "patroni":
+        ends = 0 if fake.members[host].acknowledges else 1
+        fake.change_host(
+            host,
+            lambda item: replace(
+                item, patroni_starts=item.patroni_starts + 1, postgres_starts=item.postgres_starts + ends
+            ),
+        )
+    return _start(fake, host, role, unit)
 
 
 def _filled(argv: tuple[Word, ...]) -> tuple[str, ...]:
