@@ -1,9 +1,10 @@
 #!/usr/bin/env -S python3 -I
 """Stands in pg_rewind's place: keeps what a rewind would destroy, then runs the real one. Installed by `pgops guard`.
 
-Patroni calls it by `postgresql.bin_name`; what it may do here stands in the settings beside the data directory. In doubt
-nothing is rewound: then Patroni goes on trying to start the server as it is, and nothing is lost. A copy for the same
-fork and the same last checkpoint is made once: a rewind that was cut off has already changed the files.
+Patroni calls it by `postgresql.bin_name`, or out of the `bin_dir` in which it stands; what it may do here stands in the
+settings beside the data directory. In doubt nothing is rewound: then Patroni goes on trying to start the server as it is, and
+nothing is lost. A copy for the same fork and the same last checkpoint is made once: a rewind that was cut off has already
+changed the files.
 
 Sources: Patroni, patroni/postgresql/rewind.py (how it is called; `--help` asks whether there is one); PostgreSQL,
 src/bin/pg_rewind/pg_rewind.c (what a dry run says) and src/backend/access/transam/timeline.c (history files).
@@ -44,6 +45,8 @@ def main(words: list[str]) -> int:
         data_dir = _data_dir(words)
         settings = _settings(data_dir)
         real = [f"{settings['bin_dir']}/pg_rewind", *words]
+        if os.path.realpath(real[0]) == os.path.realpath(__file__):
+            raise Fault(f"the settings name {settings['bin_dir']} as where the real pg_rewind is, and that is this one")
         if not any(word in ("--dry-run", "-n") for word in words):
             said = _dry_run(real)
             if "no rewind required" not in said:
