@@ -55,10 +55,14 @@ def guard() -> None:
 @acting_options
 @click.pass_context
 def install(ctx: click.Context, choices: Choices, mode: str, limit: int, directory: str | None) -> int:
-    """Put pgops's program in pg_rewind's place on every member (postgresql.bin_name, Patroni 3.0.3 and newer).
+    """Put pgops's program in pg_rewind's place on every member.
 
     A former leader's committed rows that its successor has not are discarded by pg_rewind, before anybody is called. The
     guard keeps them first. In doubt it rewinds nothing: the member then stays as it is, and `pgops health` tells of it.
+
+    From Patroni 3.0.3 on the dynamic configuration names it (postgresql.bin_name). An older Patroni must take all programs
+    from a directory of links (postgresql.bin_dir in its own file, where that value alone is changed), and reads that when
+    it starts: each one is restarted, the leader's last, while the cluster is paused; PostgreSQL runs on.
     """
     from pgops.config.words import refuse_path
 

@@ -7,31 +7,24 @@ say so; the member goes on trying to start as it is.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 from pgops.config.model import HostConfig
 from pgops.observe.guard_facts import GuardFacts
-from pgops.observe.guards import PROGRAMS, digests_of, rewind_name, settings_path
-from pgops.observe.snapshot import Node, Snapshot, View
-from pgops.plan.actions import Action, WriteFile
-from pgops.plan.step import Params, Part, Pinned, Procedure, Risk, Step, Verdict, blocked, needed, satisfied
+from pgops.observe.guards import rewind_name
+from pgops.observe.snapshot import GuardRecord, Snapshot
+from pgops.plan.step import Params, Part, Pinned, Procedure, Step, Verdict, blocked, satisfied
 from pgops.plan.step import unread as unread_verdict
-from pgops.readings import Known, known, reason
+from pgops.readings import known, reason
+from pgops_recover import guard_links as links
+from pgops_recover.guard_fitness import unfit_by_links, unfit_by_name, way_of
+from pgops_recover.guard_programs import forget_programs, forget_settings, tell
+from pgops_recover.guard_recording import forget_record, remember, remember_again
+from pgops_recover.guard_seeing import facts_of
 from pgops_recover.guard_switching import VIEWS, heard, switch
-from pgops_recover.programs import source_of
 
-_SINCE = (3, 0, 3)
-_SOURCES = {"pg_rewind": "guard", "keep.py": "keep"}
 _REMOVES = ("remove_data_directory_on_rewind_failure", "remove_data_directory_on_diverged_timelines")
-
-
-def programs() -> dict[str, str]:
-    """The guard's programs: name to text."""
-    return {name: source_of(_SOURCES[name]) for name in PROGRAMS}
 
 
 def default_directory(first: Snapshot) -> str | None:
@@ -42,13 +35,19 @@ def default_directory(first: Snapshot) -> str | None:
     return f"{places.pop().rpartition('/')[0]}/pgops-guard"
 
 
-def _settings(params: Params, host: HostConfig, cluster: str, directory: str) -> dict[str, Any]:
+def _settings(
+    params: Params, host: HostConfig, cluster: str, directory: str, seen: GuardFacts | None
+) -> dict[str, Any]:
+    bin_dir = host.bin_dir
+    if bin_dir and bin_dir.rstrip("/") == directory and seen and seen.settings:
+        # It was taken from Patroni's own file, which names the links by now.
+        bin_dir = str(seen.settings.get("bin_dir") or "") or None
     return {
         "schema": 1,
         "wrapper": f"{directory}/pg_rewind",
         "cluster": cluster,
         "node": host.name,
-        "bin_dir": host.bin_dir,
+        "bin_dir": bin_dir,
         "mode": params["mode"],
         "limit_bytes": params["limit_bytes"],
     }
@@ -59,7 +58,9 @@ def _directory(params: Params, first: Snapshot) -> str | None:
     return told.rstrip("/") or default_directory(first)
 
 
-def _install(params: Params, _pinned: Pinned, first: Snapshot) -> tuple[Part, ...]:
+def _install(params: Params, pinned: Pinned, first: Snapshot) -> tuple[Part, ...]:
+    if way_of(first) == "bin_dir":
+        return _install_links(params, pinned, first)
     directory = _directory(params, first)
     if directory is None:
         return (_no_directory(),)
@@ -67,36 +68,115 @@ def _install(params: Params, _pinned: Pinned, first: Snapshot) -> tuple[Part, ..
     return (
         _allowed(wrapper),
         *(
-            _tell(host, _settings(params, host, first.cluster.name, directory))
-            for host in first.cluster.hosts
-            if host.data_dir
+            tell(host, _settings(params, host, first.cluster.name, directory, facts_of(first, host.name)))
+            for host in _hosts(first)
         ),
         switch(wrapper),
         heard(wrapper),
     )
 
 
+def _hosts(first: Snapshot) -> tuple[HostConfig, ...]:
+    return tuple(host for host in first.cluster.hosts if host.data_dir)
+
+
+def _install_links(params: Params, pinned: Pinned, first: Snapshot) -> tuple[Part, ...]:
+    hosts = links.ordered(_hosts(first), first)
+    names = tuple(host.name for host in hosts)
+    told: dict[str, dict[str, Any]] = {}
+    for host in hosts:
+        seen = facts_of(first, host.name)
+        directory = str(params.get("dir") or "").rstrip("/") or _beside(host)
+        settings = _settings(params, host, first.cluster.name, directory, seen)
+        told[host.name] = {**settings, "by": "bin_dir", "file": links.file_of(host, seen)}
+    prepared = [step for host in hosts for step in (tell(host, told[host.name]), links.link(host, told[host.name]))]
+    bound = [
+        step
+        for host in hosts
+        for step in (
+            links.bind(host, told[host.name]),
+            links.take_over(host, "bound", leads=host.name == first.leader),
+        )
+    ]
+    directories = {name: str(settings["wrapper"]).rpartition("/")[0] for name, settings in told.items()}
+    steps = (_fit(directories), *prepared, *_paused(first, "bound", names, bound), links.heard(names))
+    return (*steps, remember(names, pinned))
+
+
+def _paused(first: Snapshot, goal: links.Goal, names: tuple[str, ...], steps: list[Step]) -> list[Step]:
+    """The steps within a pause, unless somebody else paused the cluster: that pause stays."""
+    keys = known(first.keys)
+    before = links.pause(on=True, goal=goal, names=names)
+    if keys is not None and keys.paused:
+        return [*before, *steps]
+    return [*before, *steps, *links.pause(on=False, goal=goal, names=names)]
+
+
 def _remove(_params: Params, _pinned: Pinned, first: Snapshot) -> tuple[Part, ...]:
-    hosts = [host for host in first.cluster.hosts if host.data_dir]
-    gone = [step for host in hosts for step in (_forget_programs(host), _forget(host))]
-    return (switch(None), heard(None), *gone)
+    hosts = _hosts(first)
+    gone = [step for host in hosts for step in (forget_programs(host), forget_settings(host))]
+    linked = tuple(host for host in hosts if _is_linked(first, host.name))
+    record = _record(first)
+    return (
+        *(switch(None), heard(None)),
+        *([forget_record()] if linked or record else []),
+        *(_unlinked(linked, first, ran=False) if linked else []),
+        *gone,
+    )
+
+
+def _record(seen: Snapshot) -> GuardRecord | None:
+    keys = known(seen.keys)
+    return keys.guard_record if keys else None
+
+
+def _is_linked(seen: Snapshot, name: str) -> bool:
+    facts = facts_of(seen, name)
+    return facts is not None and (facts.is_by_links or facts.binding.stage is not None)
+
+
+def _unlinked(hosts: tuple[HostConfig, ...], first: Snapshot, *, ran: bool) -> list[Step]:
+    """Every Patroni back on PostgreSQL's own programs, then the links gone. `ran`: all of them ran before."""
+    hosts = links.ordered(hosts, first)
+    back = [
+        step
+        for host in hosts
+        for step in (links.restore(host), links.take_over(host, "restored", leads=host.name == first.leader, ran=ran))
+    ]
+    steps = _paused(first, "restored", tuple(host.name for host in hosts), back)
+    return [*steps, *(step for host in hosts for step in (links.unlink(host), links.forget(host)))]
 
 
 def _uninstall(_params: Params, _pinned: Pinned, before: Snapshot) -> tuple[Part, ...]:
     """As it was: nothing where there was nothing, else what was told then."""
+    if way_of(before) == "bin_dir":
+        return _uninstall_links(before)
     keys = known(before.keys)
     wrapper = rewind_name(keys.config if keys else None)
-    parts = [switch(wrapper), heard(wrapper)]
-    for host in before.cluster.hosts:
-        seen = _seen(before, host.name)
-        if host.data_dir and seen is not None:
-            parts += [_tell(host, seen.settings)] if seen.settings else [_forget_programs(host), _forget(host)]
-    return tuple(parts)
+    return (switch(wrapper), heard(wrapper), *(step for host in _hosts(before) for step in _as_before(host, before)))
 
 
-def _seen(now: Snapshot, name: str) -> GuardFacts | None:
-    node = now.node(name)
-    return known(node.guard) if node else None
+def _as_before(host: HostConfig, before: Snapshot) -> list[Step]:
+    seen = facts_of(before, host.name)
+    if seen is None:
+        return []
+    return [tell(host, seen.settings)] if seen.settings else [forget_programs(host), forget_settings(host)]
+
+
+def _uninstall_links(before: Snapshot) -> tuple[Part, ...]:
+    """A member that was bound stays bound, and is told what it was told."""
+    hosts = _hosts(before)
+    fresh = tuple(host for host in hosts if (seen := facts_of(before, host.name)) and seen.binding.stage is None)
+    record = _record(before)
+    return (
+        remember_again(record) if record else forget_record(),
+        *_unlinked(fresh, before, ran=True),
+        *(step for host in hosts for step in _as_before(host, before)),
+    )
+
+
+def _beside(host: HostConfig) -> str:
+    return f"{(host.data_dir or '').rstrip('/').rpartition('/')[0]}/pgops-guard"
 
 
 def _no_directory() -> Step:
@@ -116,24 +196,16 @@ def _allowed(wrapper: str) -> Step:
     """Whether Patroni would call it, on every member, and deletes nothing where it refuses."""
 
     def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        keys = known(now.keys)
-        if keys is None or keys.config is None:
-            told = reason(now.keys) if keys is None else "it has no dynamic configuration"
-            return unread_verdict(f"the DCS cannot be read: {told}", "pgops health")
-        section = keys.config.get("postgresql")
-        removes = [name for name in _REMOVES if isinstance(section, dict) and section.get(name)]
-        if removes:
-            return blocked(
-                f"{' and '.join(removes)} lets Patroni delete the data directory that the guard does not let it rewind",
-                "turn it off: patronictl edit-config",
-            )
-        name = rewind_name(keys.config)
+        config = _config(now)
+        if isinstance(config, Verdict):
+            return config
+        name = rewind_name(config)
         if name not in (None, wrapper):
             return blocked(
                 f"the dynamic configuration names {name} in pg_rewind's place",
                 "pgops guard remove where it is an earlier guard, else patronictl edit-config",
             )
-        unfit = [verdict for node in now.nodes if (verdict := _fitness(node)) is not None]
+        unfit = [verdict for node in now.nodes if (verdict := unfit_by_name(node)) is not None]
         return unfit[0] if unfit else satisfied(f"all {len(now.nodes)} members take pg_rewind from the configuration")
 
     return Step(
@@ -144,161 +216,57 @@ def _allowed(wrapper: str) -> Step:
     )
 
 
-def _fitness(node: Node) -> Verdict | None:
-    rest, guard = known(node.rest), known(node.guard)
-    version = rest.patroni_version if rest else node.member.version if node.member else None
-    numbers = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version or "")
-    if numbers is None:
-        return unread_verdict(f"the version of Patroni on {node.name} is not known", "pgops health")
-    if tuple(int(number or 0) for number in numbers.groups()) < _SINCE:
-        return blocked(f"Patroni {version} on {node.name} knows no bin_name; it does from 3.0.3 on", "upgrade Patroni")
-    if guard is None:
-        return unread_verdict(f"{node.name} cannot be looked at: {reason(node.guard)}", "pgops guard status")
-    if guard.overrides:
+def _config(now: Snapshot) -> Mapping[str, Any] | Verdict:
+    """The dynamic configuration, or why the guard would be of no use under it."""
+    keys = known(now.keys)
+    if keys is None or keys.config is None:
+        told = reason(now.keys) if keys is None else "it has no dynamic configuration"
+        return unread_verdict(f"the DCS cannot be read: {told}", "pgops health")
+    section = keys.config.get("postgresql")
+    removes = [name for name in _REMOVES if isinstance(section, dict) and section.get(name)]
+    if removes:
         return blocked(
-            f"on {node.name} {', '.join(guard.overrides)} names programs of its own, and the dynamic configuration does "
-            "not count there",
-            "take bin_name out of it, and reload that Patroni",
+            f"{' and '.join(removes)} lets Patroni delete the data directory that the guard does not let it rewind",
+            "turn it off: patronictl edit-config",
         )
-    return None
+    return keys.config
 
 
-def _tell(host: HostConfig, settings: Mapping[str, Any]) -> Step:
-    """What the programs may do, which names them, so that what was cut off is found again; then the programs."""
-    wrapper, texts = str(settings["wrapper"]), programs()
-    path = settings_path(host.data_dir or "")
-    directory = wrapper.rpartition("/")[0]
+def _fit(directories: Mapping[str, str]) -> Step:
+    """Whether every member's Patroni can be bound to its directory, and restarted with its PostgreSQL left alone."""
 
     def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        seen = _seen(now, host.name)
-        if seen is None:
-            return _unseen(now, host.name)
-        if not host.bin_dir:
+        config, keys = _config(now), known(now.keys)
+        if isinstance(config, Verdict):
+            return config
+        if keys is None or keys.leader is None:
+            return blocked("nobody leads the cluster", "pgops health")
+        missing = [node.name for node in now.nodes if node.name not in directories]
+        if missing:
             return blocked(
-                f"where the real pg_rewind of {host.name} is, is not known",
-                f"set hosts.{host.name}.bin_dir in pgops.yml",
+                f"where the data of {', '.join(missing)} lies is not configured, and it would be rewound unguarded",
+                f"set hosts.{missing[0]}.data_dir in pgops.yml",
             )
-        if seen.programs != digests_of(texts):
-            return needed(f"the guard of {host.name} is of another pgops" if seen.programs else f"{host.name} has none")
-        if seen.settings != settings:
-            return needed(f"the guard of {host.name} is told nothing, or something else")
-        return satisfied(f"{wrapper} on {host.name} {_describe(settings)}")
-
-    def actions(_first: Snapshot, _now: Snapshot) -> tuple[Action, ...]:
-        content = json.dumps(settings, indent=1, sort_keys=True) + "\n"
+        places = [(host.ssh, directories.get(host.name)) for host in now.cluster.hosts]
+        if len(set(places)) != len(places):
+            return blocked("members on one machine need a directory of links each", "leave --dir out")
+        unfit = [v for node in now.nodes if (v := unfit_by_links(node, now, directories[node.name])) is not None]
         return (
-            WriteFile(host.name, path, content),
-            *(WriteFile(host.name, f"{directory}/{name}", texts[name], 0o755) for name in reversed(PROGRAMS)),
+            unfit[0] if unfit else satisfied(f"each of the {len(now.nodes)} members can be bound, and restarted alone")
         )
 
     return Step(
-        id=f"guard-{host.name}",
-        why="what Patroni is told to call must be there on every member that it may rewind",
+        id="fit",
+        why="this Patroni knows no bin_name: its own file must name the guard's directory, and only a restart reads that",
         check=check,
-        actions=actions,
-        expect=lambda now: _predicted(now, host.name, settings, digests_of(texts)),
-        views=frozenset({View.GUARD}),
-        hosts=frozenset({host.name}),
-        risk=Risk.CHANGE,
-        usually="under a second",
+        views=links.VIEWS,
     )
-
-
-def _describe(settings: Mapping[str, Any]) -> str:
-    if settings.get("mode") == "stop":
-        return "lets no member be rewound that has commits of its own"
-    return f"keeps the WAL that a rewind would discard, in at most {settings.get('limit_bytes')} bytes"
-
-
-def _forget_programs(host: HostConfig) -> Step:
-    """The programs, as long as the settings still name them."""
-
-    def judge(seen: GuardFacts) -> Verdict:
-        if not seen.programs:
-            return satisfied(f"no program of the guard lies on {host.name}")
-        return needed(f"{' and '.join(sorted(seen.programs))} of the guard lie on {host.name}")
-
-    def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
-        seen = _seen(now, host.name)
-        wrapper = str(seen.settings["wrapper"]) if seen and seen.settings else ""
-        directory = wrapper.rpartition("/")[0]
-        return tuple(
-            WriteFile(host.name, f"{directory}/{name}", None) for name in sorted(seen.programs if seen else ())
-        )
-
-    def expect(now: Snapshot) -> Snapshot:
-        seen = _seen(now, host.name)
-        return _predicted(now, host.name, seen.settings if seen else None, {})
-
-    return _removal(host, f"remove-programs-{host.name}", "no member calls them any more", judge, actions, expect)
-
-
-def _forget(host: HostConfig) -> Step:
-    """The settings, last."""
-
-    def judge(seen: GuardFacts) -> Verdict:
-        if seen.settings is None:
-            return satisfied(f"there is no guard on {host.name}; what it kept stays")
-        return needed(f"the guard of {host.name} still has its settings")
-
-    def actions(_first: Snapshot, _now: Snapshot) -> tuple[Action, ...]:
-        return (WriteFile(host.name, settings_path(host.data_dir or ""), None),)
-
-    def expect(now: Snapshot) -> Snapshot:
-        return _predicted(now, host.name, None, {})
-
-    return _removal(host, f"remove-{host.name}", "nothing is left but what it kept", judge, actions, expect)
-
-
-def _removal(
-    host: HostConfig,
-    id_: str,
-    why: str,
-    judge: Callable[[GuardFacts], Verdict],
-    actions: Callable[[Snapshot, Snapshot], tuple[Action, ...]],
-    expect: Callable[[Snapshot], Snapshot],
-) -> Step:
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        seen = _seen(now, host.name)
-        return _unseen(now, host.name) if seen is None else judge(seen)
-
-    return Step(
-        id=id_,
-        why=why,
-        check=check,
-        actions=actions,
-        expect=expect,
-        views=frozenset({View.GUARD}),
-        hosts=frozenset({host.name}),
-        risk=Risk.CHANGE,
-        usually="under a second",
-    )
-
-
-def _unseen(now: Snapshot, name: str) -> Verdict:
-    node = now.node(name)
-    why = reason(node.guard) if node else "it is no member"
-    return unread_verdict(f"{name} cannot be looked at: {why}", "pgops guard status")
-
-
-def _predicted(now: Snapshot, name: str, settings: Mapping[str, Any] | None, programs_: Mapping[str, str]) -> Snapshot:
-    """With these settings on one member; the programs are those of every member on its machine, since their path is one."""
-    place = {host.name: host.ssh for host in now.cluster.hosts}
-    nodes = []
-    for node in now.nodes:
-        seen = known(node.guard)
-        if seen is not None and node.name in place and place[node.name] == place.get(name):
-            told = settings if node.name == name else seen.settings
-            seen = replace(seen, settings=told, programs=programs_ if told else {})
-            node = replace(node, guard=Known(seen))  # noqa: PLW2901 - the one that is put in
-        nodes.append(node)
-    return replace(now, nodes=tuple(nodes))
 
 
 INSTALL = Procedure(
     name="guard-install",
     goal=lambda _params, cluster: f"put the guard before every automatic rewind of the cluster {cluster}",
-    views=VIEWS,
+    views=links.VIEWS,
     steps=_install,
     way_back=_uninstall,
     premises=("key:config", "system_identifier"),
@@ -308,7 +276,7 @@ INSTALL = Procedure(
 REMOVE = Procedure(
     name="guard-remove",
     goal=lambda _params, cluster: f"let Patroni of the cluster {cluster} call pg_rewind itself again",
-    views=VIEWS,
+    views=links.VIEWS,
     steps=_remove,
     premises=("key:config", "system_identifier"),
 )

@@ -10,6 +10,7 @@ import pytest
 from hosts.harness.cluster import PatroniCluster
 from hosts.harness.desk import Desk
 from hosts.harness.guide import SCOPE
+from hosts.harness.machine import Machine
 
 pytestmark = [pytest.mark.hosts, pytest.mark.xdist_group("hosts")]
 
@@ -21,10 +22,14 @@ def test_what_an_automatic_rewind_discards_comes_back(cluster: PatroniCluster, d
     former = cluster.wait_until_well()
     host = cluster.hosts[former]
     directory = f"{cluster.plan.data_dir.rpartition('/')[0]}/pgops-guard"
-    desk.done("guard", "install")
+    as_it_was = {name: _seen(machine) for name, machine in cluster.hosts.machines.items()}
+    # With Debian 12's Patroni, which knows no bin_name, each Patroni is restarted.
+    desk.done("guard", "install", "--yes")
     try:
         assert desk.done("guard", "status").count("Patroni calls it before any rewind") == 3
         assert "nothing to do" in desk.done("guard", "install")
+        servers = {name: _seen(machine)[1] for name, machine in cluster.hosts.machines.items()}
+        assert servers == {name: seen[1] for name, seen in as_it_was.items()} and cluster.wait_until_well() == former
         host.call(["psql", "-qXc", _TABLE], user="postgres")
         desk.done("backup", "--type", "incr")
         cluster.freeze_patroni(former)
@@ -46,5 +51,16 @@ def test_what_an_automatic_rewind_discards_comes_back(cluster: PatroniCluster, d
         assert not (host.root / copy["path"].lstrip("/")).exists()
         cluster.hosts[leader].call(["psql", "-qXc", "DROP TABLE guarded"], user="postgres")
     finally:
-        desk.done("guard", "remove")
+        desk.done("guard", "remove", "--yes")
+    for name, machine in cluster.hosts.machines.items():
+        assert _seen(machine)[0] == as_it_was[name][0]
+        assert machine.call(["find", "/etc/patroni", "-name", "*pgops*"]) == ""
     assert not any((host.root / directory.lstrip("/")).iterdir())
+
+
+def _seen(machine: Machine) -> tuple[str, str]:
+    """Patroni's own file with its owner and mode, and its server with its start."""
+    file = "/etc/patroni/config.yml"
+    data_dir = machine.call(["psql", "-AtXc", "SHOW data_directory"], user="postgres").strip()
+    told = machine.call(["sed", "-n", "1p;3p", f"{data_dir}/postmaster.pid"])
+    return machine.call(["stat", "-c", "%U:%G %a", file]) + machine.call(["cat", file]), told

@@ -51,11 +51,13 @@ def _acting() -> str:
             "pause and resume need no right on any host: Patroni's REST API does it (rest.username and rest.password, and a "
             "place in restapi.allowlist, where Patroni has them).",
             "node hold, node release and backup schedule --install need root on that host, and recover split-brain on each "
-            "whose Patroni it kills and starts. Its other commands, and those of salvage, copies and guard, run as the owner "
-            "of PostgreSQL's files. backup and drill restore run jobs of that owner; where systemd manages the host, root "
-            "starts these (systemd-run). Commands on hosts pass a small shell script that refuses those of a run which "
-            "another one has overtaken, so that no sudoers line can name them one by one: log in as root for these, or allow "
-            "the operator all of root. From cron, pgops backup runs as root on each node, and needs no SSH there.",
+            "whose Patroni it kills and starts. So do guard install and guard remove for a Patroni before 3.0.3, which they "
+            "restart, and whose file may lie in a directory of root's. All else that recover and guard do there, and what "
+            "salvage and copies do, is done as the owner of PostgreSQL's files. backup and drill restore run jobs of that "
+            "owner; where systemd manages the host, root starts these (systemd-run). Commands on hosts pass a small shell "
+            "script that refuses those of a run which another one has overtaken, so that no sudoers line can name them one "
+            "by one: log in as root for these, or allow the operator all of root. From cron, pgops backup runs as root on "
+            "each node, and needs no SSH there.",
             f"recover split-brain with a survivor that has not the lock removes keys of Patroni's own that the losing branch "
             f"left; with authentication in etcd it needs readwrite on /service/{SCOPE}/ as well.",
             "Where a right is missing, nothing is done, the exit code is 1, and nothing stays blocked.",

@@ -122,6 +122,7 @@ def _start(fake: FakeCluster, host: str, role: str, unit: str) -> int:
     fake.change_host(host, lambda item: replace(item, running=item.running | {role}, refused=left))
     if role == "patroni" and fake.members[host].patroni == "dead":
         fake.change(host, patroni="running")
+        fake.change_host(host, lambda item: replace(item, patroni_starts=item.patroni_starts + 1))
     return 0
 
 

@@ -16,7 +16,8 @@ from pgops.readings import Known, Unknown
 from pgops.testing.case import Case, operator_host
 from pgops.testing.contract import CHECKS, check_refused
 from pgops.testing.fake_cluster import FakeCluster, fake_config
-from pgops_recover.guarding import INSTALL, REMOVE, programs
+from pgops_recover.guard_programs import programs
+from pgops_recover.guarding import INSTALL, REMOVE
 
 DATA_DIR = "/var/lib/postgresql/data"
 WRAPPER = "/var/lib/postgresql/pgops-guard/pg_rewind"

@@ -10,8 +10,8 @@ from practice.engine.desk import Desk
 
 @pytest.fixture(scope="module")
 def lab(request: pytest.FixtureRequest, labs: Labs) -> LabUnderTest:
-    """The lab that the module names as `LAB`; modules of one name share it, and one worker."""
-    return labs.named(request.module.LAB)
+    """The lab that the module names as `LAB`, with its `OPTIONS` if any; modules of one name share it, and one worker."""
+    return labs.named(request.module.LAB, *getattr(request.module, "OPTIONS", ()))
 
 
 @pytest.fixture(scope="module")

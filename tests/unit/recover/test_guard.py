@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pgops.observe.guards import digests_of, parse_guard
-from pgops_recover.guarding import programs
+from pgops_recover.guard_programs import programs
 
 SEGMENT = 1 << 24
 SOURCE = "--source-server=host=n2"
