@@ -170,7 +170,8 @@ def test_a_member_with_commits_of_its_own_waits_for_a_person(desk: Desk) -> None
     time.sleep(10)  # several loops of its Patroni, each of which tries to start it
     assert desk.lab.health()[0] != 0
 
-    desk.done("recover", "split-brain", "--survivor", survivor, "--yes")
+    # Its Patroni tries to start it again and again: a look may meet a server that has just begun and answers nobody.
+    wait_until(lambda: desk.pgops("recover", "split-brain", "--survivor", survivor, "--yes").code == 0, 90)
     (copy,) = [path for path in _data(desk, loser).parent.glob("data.pgops-2*") if path.is_dir()]
     account = json.loads((copy / "account/account.json").read_text())
     assert account["complete"] and account["transactions"]["count"] == 6
