@@ -11,7 +11,6 @@ Sources: Patroni docs, yaml_configuration.rst, postgresql.bin_name (since 3.0.3)
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -25,11 +24,11 @@ from pgops.plan.actions import Action, ChangeKeys
 from pgops.plan.step import Pinned, Risk, Step, Verdict, blocked, needed, satisfied, unread
 from pgops.readings import Known, known, reason
 from pgops.steps.services import find_service
+from pgops_recover.guard_fitness import knows_no_name
 from pgops_recover.incident import HELD, OFF, Incident
 
 NEVER = "/bin/cat"
 """Says 0 to `--help`, and takes none of pg_rewind's options: there on every host, and all that a rewind does is fail."""
-_SINCE = (3, 0, 3)
 _REMOVES = ("remove_data_directory_on_rewind_failure", "remove_data_directory_on_diverged_timelines")
 
 
@@ -74,6 +73,11 @@ def _judge_off(node: Node) -> Verdict | None:
     )
 
 
+def _is_guarded(incident: Incident, keys: DcsKeys) -> bool:
+    """Whether all who are left out were seen to call the guard by their own files, which no configuration tells."""
+    return keys.guard_record is not None and set(incident.left_out) <= set(keys.guard_record.members)
+
+
 def bar_rewind(incident: Incident, pinned: Pinned) -> Step:
     """What fails stands in pg_rewind's place, and a record says until when."""
     names = ", ".join(sorted(incident.left_out))
@@ -83,7 +87,7 @@ def bar_rewind(incident: Incident, pinned: Pinned) -> Step:
         members = tuple(sorted({*before, *incident.left_out}))
         return LeftOutRecord(members, pinned.run_id, f"{pinned.by}@{pinned.host}", pinned.moment)
 
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
+    def check(_first: Snapshot, now: Snapshot) -> Verdict:  # noqa: PLR0911 - a reason a return
         keys = known(now.keys)
         if keys is None or keys.config is None:
             return _unread(now)
@@ -94,12 +98,13 @@ def bar_rewind(incident: Incident, pinned: Pinned) -> Step:
                 f"{' and '.join(removes)} lets Patroni remove what {names} has once it is back",
                 "turn it off: patronictl edit-config",
             )
-        if not section.get("use_pg_rewind") or name not in (None, NEVER):
-            keeps = f"{name} stands in pg_rewind's place, and keeps what it would discard"
-            return satisfied(keeps if name else "the dynamic configuration does not let Patroni rewind")
+        if not section.get("use_pg_rewind"):
+            return satisfied("the dynamic configuration does not let Patroni rewind")
+        if name not in (None, NEVER) or _is_guarded(incident, keys):
+            return satisfied(f"{name or 'the guard'} stands in pg_rewind's place, and keeps what it would discard")
         if name == NEVER and record is not None and set(incident.left_out) <= set(record.members):
             return satisfied(f"Patroni cannot rewind {names}, nor anybody else")
-        old = [member for member in keys.members if _is_old(member.version)]
+        old = [member for member in keys.members if knows_no_name(member)]
         if old:
             return blocked(
                 f"Patroni would rewind {names} once it is back, and that of {old[0].name} ({old[0].version}) takes no other "
@@ -201,9 +206,3 @@ def _named(keys: DcsKeys, program: str | None) -> dict[str, Any]:
     elif names.get("pg_rewind") == NEVER:
         del names["pg_rewind"]
     return {**(keys.config or {}), "postgresql": {**section, **({"bin_name": names} if names else {})}}
-
-
-def _is_old(version: str | None) -> bool:
-    """Whether that Patroni knows no `bin_name`; one whose version is not known is not called old."""
-    numbers = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version or "")
-    return numbers is not None and tuple(int(number or 0) for number in numbers.groups()) < _SINCE

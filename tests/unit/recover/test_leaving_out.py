@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 import pytest
 
 from pgops.checks import Finding, Verdict
-from pgops.observe.snapshot import ALL, DcsKeys, LeftOutRecord, Snapshot
+from pgops.observe.snapshot import ALL, DcsKeys, GuardRecord, LeftOutRecord, Snapshot
 from pgops.plan.step import Standing, Step
 from pgops.readings import Known, known
 from pgops.testing.case import PINNED
@@ -70,6 +70,17 @@ def test_where_nobody_is_rewound_anyway_nothing_is_changed() -> None:
     assert judge({}) == (Standing.SATISFIED, "the dynamic configuration does not let Patroni rewind")
     guarded = {"postgresql": {"use_pg_rewind": True, "bin_name": {"pg_rewind": "/srv/guard/pg_rewind"}}}
     assert judge(guarded)[0] is Standing.SATISFIED
+
+
+def test_a_guard_that_a_members_own_file_names_is_enough() -> None:
+    now = seen({"postgresql": {"use_pg_rewind": True}}, version="3.0.2")
+    keys = known(now.keys)
+    assert keys is not None
+    record = GuardRecord(("n1", "n2"), "20261123-0412-k7f3", "alice", "ops1", RECORD.since)
+    guarded = replace(now, keys=Known(replace(keys, guard_record=record)))
+    assert bar_rewind(INCIDENT, PINNED).check(guarded, guarded).standing is Standing.SATISFIED
+    elsewhere = replace(now, keys=Known(replace(keys, guard_record=replace(record, members=("n2",)))))
+    assert bar_rewind(INCIDENT, PINNED).check(elsewhere, elsewhere).standing is Standing.BLOCKED
 
 
 def test_an_old_patroni_would_rewind_all_the_same() -> None:
