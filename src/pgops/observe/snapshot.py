@@ -50,12 +50,13 @@ class View(str, Enum):
     SALVAGE = "salvage"
     GUARD = "guard"
     SAME_TIMELINE = "same-timeline"
+    TIMELINES = "timelines"
 
 
 QUICK = frozenset({View.REST, View.DCS})
 USUAL = frozenset(View) - {
     *(View.DEEP, View.JOBS, View.ARCHIVE, View.EXPIRY, View.BRANCH, View.COPIES, View.SALVAGE),
-    *(View.GUARD, View.SAME_TIMELINE),
+    *(View.GUARD, View.SAME_TIMELINE, View.TIMELINES),
 }
 ALL = frozenset(View)
 
@@ -383,6 +384,8 @@ class Snapshot:
     repository: Reading[WalIdentity] = NOT_ASKED
     archives: Reading[tuple[ArchiveFacts, ...]] = NOT_ASKED
     same_timeline: Reading[tuple[SameTimeline, ...]] = NOT_ASKED
+    archived_timelines: Reading[Mapping[int, str]] = NOT_ASKED
+    """History files in any archive, by timeline, as far as they lie above the lowest timeline of a member."""
     warnings: tuple[str, ...] = field(default=())
 
     @property

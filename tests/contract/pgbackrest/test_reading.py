@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from contract.pgbackrest.site import Site
 from pgops.observe.archive import parse_archive
+from pgops.observe.archived_timelines import read_archived_timelines
+from pgops.observe.snapshot import View
 from pgops.observe.stanza import parse_info, parse_version, read_stanza
 from pgops.pgbackrest.commands import check_argv, info_argv, list_argv, version_argv
 from pgops.pgbackrest.statuses import explain_status
-from pgops.readings import Known
+from pgops.readings import Known, Unknown
+from pgops.testing.fake_cluster import FakeCluster, fake_config
 
 _SEGMENT_BYTES = 16 * 1024 * 1024
 
@@ -70,3 +74,31 @@ def test_statuses_of_repositories_that_are_not_well(site: Site) -> None:
 
 def _archive_id(site: Site) -> str:
     return f"{int(site.query('show server_version_num')) // 10000}-1"
+
+
+def test_the_timelines_that_the_archive_knows(site: Site) -> None:
+    fake = FakeCluster(("n1",), config=replace(fake_config(("n1",), stanza="demo")))
+    whole = fake.snapshot(frozenset({View.DCS, View.SQL}))
+    hosts = tuple(replace(host, pgbackrest_config=site.stanza.config) for host in whole.cluster.hosts)
+    nodes = tuple(replace(node, stanza=read_stanza(site.host, site.stanza, timeout_s=10)) for node in whole.nodes)
+    snapshot = replace(whole, cluster=replace(whole.cluster, hosts=hosts), nodes=nodes)
+    assert read_archived_timelines(snapshot, {"n1": site.host}).archived_timelines == Known({})
+    texts = {number: f"1\t0/{number}000000\tno recovery target specified\n" for number in (2, 3, 17)}
+    wal = site.server / "pg_wal"
+    for number, text in texts.items():
+        path = wal / f"{number:08X}.history"
+        site.run("sh", "-c", 'printf %s "$1" >"$2"', "sh", text, str(path))
+        site.run(
+            "pgbackrest",
+            f"--config={site.config}",
+            "--stanza=demo",
+            f"--pg1-path={site.server}",
+            "archive-push",
+            str(path),
+        )
+        site.run("rm", str(path))
+    seen = read_archived_timelines(snapshot, {"n1": site.host}).archived_timelines
+    assert seen == Known({3: texts[3], 17: texts[17]}), "n1 is on timeline 2"
+    site.write_config(repository=site.top / "nowhere")
+    unread = read_archived_timelines(snapshot, {"n1": site.host}).archived_timelines
+    assert isinstance(unread, Unknown) and "nothing lies in archive/demo/" in unread.reason, unread
