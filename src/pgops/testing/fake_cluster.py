@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from pgops.config.model import ClusterConfig, DcsConfig, DcsKind, HostConfig, ServiceConfig
 from pgops.observe.facts import ArchiveFacts
@@ -14,10 +14,11 @@ from pgops.plan.actions import Action
 from pgops.plugins import find_driver
 from pgops.services import ServiceManager
 from pgops.testing.fake_dcs import FakeDcs
+from pgops.testing.fake_election import may_be_promoted, status_value, sync_value
 from pgops.testing.fake_host import FakeHost, FakeJob
-from pgops.testing.fake_member import FakeMember, member_value
+from pgops.testing.fake_member import FakeMember, history_text, member_value
 from pgops.testing.fake_snapshot import full_snapshot, restrict
-from pgops.testing.impossible import check_host, check_leader_key, check_member, check_members
+from pgops.testing.impossible import ImpossibleWorld, check_host, check_leader_key, check_member, check_members
 
 TTL_S = 30
 _SLICE_S = 5.0
@@ -44,9 +45,11 @@ class FakeCluster:
     """Members by name, their hosts, and the DCS. Every change is checked; one that cannot be raises `ImpossibleWorld`.
 
     `effects` are the actions that pgops performed here, in order. `jobs` maps a program (the first word of a job's argv)
-    to its work. `archives` is what the repositories' archives hold. `facts` (by member) replaces fields of `Node` that are
-    not modelled, such as `stanza`. `destroyed` names members whose own branch was rewound away. `parted` (by two names)
-    is where the WAL of two members on one timeline parts all the same.
+    to its work. `archives` is what the repositories' archives hold, and `archive_unread` why they cannot be listed. `facts`
+    (by member) replaces fields of `Node` that are not modelled, such as `stanza`. `destroyed` names members whose own branch
+    was rewound away. `parted` (by two names) is where the WAL of two members on one timeline parts all the same. `origins`
+    (by timeline) is where each one was begun: its parent and the position there; `ends` is where one was left first, and
+    `written` how far anybody ever wrote it.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class FakeCluster:
         self.effects: list[Action] = []
         self.jobs: dict[str, Work] = {}
         self.archives: tuple[ArchiveFacts, ...] = ()
+        self.archive_unread: str | None = None
         self.facts: dict[str, dict[str, Any]] = {}
         self.destroyed: list[str] = []
         self.parted: dict[frozenset[str], int] = {}
@@ -79,12 +83,13 @@ class FakeCluster:
         }
         self.hosts = {name: FakeHost(name, running=frozenset({"patroni"})) for name in names}
         self.ends = {1: 0x5_0000_00}
+        self.origins = {2: (1, self.ends[1])}
         self.written = {1: 0x5_0000_00, 2: self.members[first].position_bytes}
         prefix = self.config.prefix
         self.dcs.plant(f"{prefix}initialize", self.members[first].system_identifier)
         self.dcs.plant(f"{prefix}config", json.dumps({"ttl": TTL_S, "loop_wait": 10, "retry_timeout": 10}))
         self.dcs.plant(f"{prefix}leader", first, self.members[first].lease)
-        self._write_history()
+        self._write_history(self.members[first].timeline)
         for member in self.members.values():
             self._publish(member)
 
@@ -177,7 +182,33 @@ class FakeCluster:
             self.change(name, holds_lock=True)
         elif not paused:
             self._act(name, leader_key.value if leader_key else None)
+        self._tell(name)
         self._publish(self.members[name])
+
+    def _tell(self, name: str) -> None:
+        """What the leader writes at each turn: how far it is and, in synchronous mode, who confirms its commits."""
+        leader = self.members[name]
+        key = self.dcs.peek(f"{self.config.prefix}leader")
+        if key is None or key.value != name or leader.in_recovery or leader.postgres != "running":
+            return
+        self._put("status", status_value(leader))
+        if self.dynamic_config().get("synchronous_mode"):
+            said = sync_value(leader, self.members.values(), self._value("sync"))
+            if said is not None:
+                self._put("sync", said)
+        elif self._value("sync") is not None:
+            self.plant("sync", None)
+
+    def _value(self, name: str) -> str | None:
+        key = self.dcs.peek(f"{self.config.prefix}{name}")
+        return key.value if key else None
+
+    def _put(self, name: str, value: str) -> None:
+        if self._value(name) != value:
+            self.plant(name, value)
+
+    def _may_be_promoted(self, member: FakeMember) -> bool:
+        return may_be_promoted(member, self.dynamic_config(), self._value("status"), self._value("sync"))
 
     def _act(self, name: str, leader: str | None) -> None:
         """What Patroni does by itself unless it is paused: start, demote and rewind, promote."""
@@ -185,7 +216,7 @@ class FakeCluster:
         if leader is None:
             if member.postgres != "running":  # as a standby, which may be promoted at the next turn
                 self.change(name, role="replica", own_branch=False, postgres="running")
-            elif not member.own_branch:
+            elif not member.own_branch and self._may_be_promoted(member):
                 self._promote(name)
             return
         if name == leader:
@@ -204,20 +235,47 @@ class FakeCluster:
                 holds_lock=False,
                 timeline=source.timeline,
                 position_bytes=source.position_bytes,
-                postgres="running",
+                wal_from_bytes=source.wal_from_bytes,
+                postgres=self._started_on(source.timeline),
             )
         elif member.postgres != "running":
-            self.change(name, postgres="running")
+            self.change(name, postgres=self._started_on(member.timeline))
+
+    def _started_on(self, timeline: int) -> Literal["running", "crashed"]:
+        """What becomes of a standby that starts there: it goes on to the newest timeline of the archive, number by number.
+
+        Sources: PostgreSQL, src/backend/access/transam/timeline.c (findNewestTimeLine), xlogrecovery.c (the start ends where
+        that timeline "is not a child of this server's history").
+        """
+        return "crashed" if timeline + 1 in self._archived_timelines() else "running"
+
+    def begin_timeline(self, name: str, timeline: int) -> None:
+        """This member's PostgreSQL goes over to a timeline of its own, at the end of its WAL. Raises `ImpossibleWorld`."""
+        member = self.members[name]
+        taken = max([*self.written, *self._archived_timelines()])
+        if timeline <= taken:
+            raise ImpossibleWorld(
+                f"{name} begins timeline {timeline}, and {taken} is taken: it took the first that is free"
+            )
+        self.origins[timeline] = (member.timeline, member.position_bytes)
+        for other in self.members.values():  # what it had received further is no part of that history
+            if other.in_recovery and other.timeline == member.timeline and other.position_bytes > member.position_bytes:
+                self.change(other.name, own_branch=True)
+        self.ends.setdefault(member.timeline, member.position_bytes)
+        self.written[timeline] = member.position_bytes
+        self.change(name, role="primary", timeline=timeline, own_branch=False)
+        told = {timeline: history_text(timeline, self.origins)}
+        self.archives = tuple(replace(each, histories={**each.histories, **told}) for each in self.archives)
+
+    def _archived_timelines(self) -> set[int]:
+        return {timeline for archive in self.archives for timeline in archive.histories}
 
     def _promote(self, name: str) -> None:
         member = self.members[name]
-        timeline = max(self.written) + 1
-        self.ends[timeline - 1] = self.written[timeline - 1]
-        self.written[timeline] = member.position_bytes
-        self.change(name, role="primary", timeline=timeline)
+        self.begin_timeline(name, max([*self.written, *self._archived_timelines()]) + 1)
         self.dcs.plant(f"{self.config.prefix}leader", name, member.lease)
         self.change(name, holds_lock=True)
-        self._write_history()
+        self._write_history(self.members[name].timeline)
         self._publish(self.members[name])
 
     def _work(self, host: str, job: FakeJob) -> None:
@@ -228,8 +286,11 @@ class FakeCluster:
             turned = replace(turned, state="ended", exit_code=code)
         self.change_host(host, lambda item: replace(item, jobs={**item.jobs, job.name: turned}))
 
-    def _write_history(self) -> None:
-        lines = [[timeline, end, "no recovery target specified"] for timeline, end in sorted(self.ends.items())]
+    def _write_history(self, timeline: int) -> None:
+        lines: list[list[object]] = []
+        while timeline in self.origins:
+            timeline, left_at = self.origins[timeline]
+            lines.insert(0, [timeline, left_at, "no recovery target specified"])
         self.dcs.plant(f"{self.config.prefix}history", json.dumps(lines))
 
     def _publish(self, member: FakeMember) -> None:

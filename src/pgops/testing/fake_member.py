@@ -31,11 +31,11 @@ REST_PORT, SQL_PORT = 8008, 5432
 
 @dataclass(frozen=True)
 class FakeMember:
-    """A member. `position_bytes` is where its WAL ends. `own_branch`: it wrote past where its timeline had ended.
+    """A member. `position_bytes` is where its WAL ends, `wal_from_bytes` where the oldest begins that is not recycled yet.
 
-    `patroni` `frozen`: the process stands still and answers nobody, while its PostgreSQL runs on. `acknowledges`: what
-    its Patroni says of the pause. `holds_lock`: it believes so itself. `loops` counts the turns of its loop. `host_up`
-    false: nothing of the host can be reached.
+    `own_branch`: it wrote past where its timeline had ended. `patroni` `frozen`: the process stands still and answers
+    nobody, while its PostgreSQL runs on. `acknowledges`: what its Patroni says of the pause. `holds_lock`: it believes so
+    itself. `loops` counts the turns of its loop. `host_up` false: nothing of the host can be reached.
     """
 
     name: str
@@ -44,6 +44,7 @@ class FakeMember:
     postgres: Literal["running", "stopped", "crashed"] = "running"
     timeline: int = 2
     position_bytes: int = 0x12_0000_00
+    wal_from_bytes: int = 0
     system_identifier: str = "7711099966935465950"
     acknowledges: bool = False
     holds_lock: bool = False
@@ -161,15 +162,22 @@ def control_facts(member: FakeMember) -> ControlFacts:
     )
 
 
-def branch_facts(member: FakeMember, ends: Mapping[int, int]) -> BranchFacts:
-    """Its branch: every timeline before its own ended where the cluster says."""
+def history_text(timeline: int, origins: Mapping[int, tuple[int, int]]) -> str:
+    """Its history file: every ancestor, and where it was left."""
+    if timeline not in origins:
+        return ""
+    parent, left_at = origins[timeline]
+    return f"{history_text(parent, origins)}{parent}\t{format_lsn(left_at)}\tno reason\n"
+
+
+def branch_facts(member: FakeMember, origins: Mapping[int, tuple[int, int]]) -> BranchFacts:
+    """Its branch: each of its timelines was begun where the cluster says."""
     serving = member.postgres == "running"
-    histories = {
-        timeline: "".join(
-            f"{own}\t{format_lsn(end)}\tno reason\n" for own, end in sorted(ends.items()) if own < timeline
-        )
-        for timeline in range(2, member.timeline + 1)
-    }
+    histories = {}
+    timeline = member.timeline
+    while timeline in origins:
+        histories[timeline] = history_text(timeline, origins)
+        timeline = origins[timeline][0]
     end = (None, None) if serving else (member.position_bytes, member.timeline)
     return BranchFacts(True, serving, histories, *end)
 

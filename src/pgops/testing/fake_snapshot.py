@@ -72,8 +72,9 @@ def full_snapshot(fake: FakeCluster) -> Snapshot:
         keys,
         health,
         repository=Known(WalIdentity({}, {})),
-        archives=Known(fake.archives),
+        archives=Known(fake.archives) if fake.archive_unread is None else Unknown(fake.archive_unread),
         same_timeline=Known(tuple(_same_timeline(fake))),
+        archived_timelines=_archived_timelines(fake),
     )
 
 
@@ -91,6 +92,7 @@ def restrict(whole: Snapshot, views: frozenset[View], hosts: frozenset[str] | No
     repository = whole.repository if View.DEEP in views else NOT_ASKED
     archives = whole.archives if View.ARCHIVE in views else NOT_ASKED
     same = whole.same_timeline if View.SAME_TIMELINE in views else NOT_ASKED
+    timelines = whole.archived_timelines if View.TIMELINES in views else NOT_ASKED
     return replace(
         whole,
         views=views,
@@ -99,7 +101,19 @@ def restrict(whole: Snapshot, views: frozenset[View], hosts: frozenset[str] | No
         repository=repository,
         archives=archives,
         same_timeline=same,
+        archived_timelines=timelines,
     )
+
+
+def _archived_timelines(fake: FakeCluster) -> Reading[Mapping[int, str]]:
+    """Those above the lowest of a member, where anybody who can be reached has the repository configured."""
+    if fake.config.stanza is None:
+        return Skipped("no pgBackRest stanza is configured")
+    if fake.archive_unread is not None or not any(member.host_up for member in fake.members.values()):
+        return Unknown(fake.archive_unread or "no host could list the repository")
+    lowest = min(member.timeline for member in fake.members.values())
+    found = {timeline: text for archive in fake.archives for timeline, text in archive.histories.items()}
+    return Known({timeline: text for timeline, text in sorted(found.items()) if timeline > lowest})
 
 
 def _same_timeline(fake: FakeCluster) -> Iterator[SameTimeline]:
@@ -153,7 +167,7 @@ def _node(fake: FakeCluster, member: FakeMember, keys: DcsKeys | None) -> Node:
         stanza=down or Skipped("no pgBackRest stanza is configured"),
         identity=down or Known(WalIdentity({}, {})),
         jobs=down or Known({name: _job(job) for name, job in host.jobs.items()}),
-        branch=down or Known(branch_facts(member, fake.ends)),
+        branch=down or Known(branch_facts(member, fake.origins)),
         copies=down or Known(()),
         salvages=down or Known(SalvageFacts()),
         guard=down or Known(guard_facts(fake, member)),

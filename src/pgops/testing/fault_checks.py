@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from pgops.engine.lock import LEASE_S, Locked, RecordKeys
 from pgops.errors import ExitCode
@@ -33,6 +34,19 @@ def _switch(fake: FakeCluster) -> None:
     fake.switch_leader(able[0])
 
 
+def _depose(fake: FakeCluster) -> None:
+    """Another member leads or, where none can, nobody does: the holder's Patroni dies and its lease ends."""
+    try:
+        _switch(fake)
+    except _Impossible:
+        holder = next((name for name, member in fake.members.items() if member.holds_lock and member.turns), None)
+        if holder is None:
+            raise
+        fake.change(holder, patroni="dead", holds_lock=False)
+        fake.change_host(holder, lambda host: replace(host, running=host.running - {"patroni"}))
+        fake.plant("leader", None)
+
+
 def _touch(fake: FakeCluster) -> None:
     fake.patch_config({"maximum_lag_on_failover": 4242})
 
@@ -46,7 +60,7 @@ def _replace_identity(fake: FakeCluster) -> None:
 
 
 DRIFTS: Mapping[str, Callable[[FakeCluster], None]] = {
-    "leader": _switch,
+    "leader": _depose,
     "timeline": _switch,
     "key:config": _touch,
     "members": _join,
@@ -59,7 +73,7 @@ def check_drift(case: Case) -> None:
     """A premise that moved before the run: refused with nothing done. Moved between steps: stopped midway, nothing more."""
     for premise in case.procedure.premises:
         move = DRIFTS.get(premise)
-        if move is None or (move is _switch and len(case.make_cluster().members) == 1):
+        if move is None or (move in (_switch, _depose) and len(case.make_cluster().members) == 1):
             continue
         _check_drift_before(case, premise, move)
         _check_drift_between(case, premise, move)

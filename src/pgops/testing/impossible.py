@@ -33,6 +33,10 @@ def check_member(before: FakeMember, after: FakeMember) -> None:
     stayed = before.postgres == after.postgres == "running" and before.timeline == after.timeline
     if stayed and after.position_bytes < before.position_bytes and before.role == after.role:
         raise ImpossibleWorld(f"{name} lost WAL while it ran, on the same timeline")
+    if after.wal_from_bytes > after.position_bytes:
+        raise ImpossibleWorld(f"{name} recycled WAL that it had not written yet")
+    if stayed and after.wal_from_bytes < before.wal_from_bytes:
+        raise ImpossibleWorld(f"{name} got back WAL that it had recycled")
     if after.timeline < before.timeline and not after.in_recovery:
         raise ImpossibleWorld(f"{name} is a primary that went back to an older timeline")
 

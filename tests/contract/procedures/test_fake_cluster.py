@@ -12,11 +12,13 @@ from pgops.checklist import all_checks
 from pgops.checks import Verdict
 from pgops.engine.world import ActionFault
 from pgops.hosts.host import Identity
+from pgops.observe.facts import ArchiveFacts
 from pgops.observe.snapshot import ALL, NOT_ASKED, QUICK, View
 from pgops.plan.actions import CarryFolder
 from pgops.readings import Known, Unknown
 from pgops.testing.fake_cluster import TTL_S, FakeCluster
 from pgops.testing.fake_host import FakeJob
+from pgops.testing.fake_member import MIB
 from pgops.testing.fake_tools import carry_between_fake_hosts
 from pgops.testing.impossible import ImpossibleWorld
 
@@ -40,6 +42,11 @@ def job_twice(fake: FakeCluster) -> None:
     fake.change_host("n2", lambda host: replace(host, jobs={"j": replace(job, state="running")}))
 
 
+def get_back_wal(fake: FakeCluster) -> None:
+    fake.change("n1", wal_from_bytes=0x11_0000_00)
+    fake.change("n1", wal_from_bytes=0x10_0000_00)
+
+
 def token_falls(fake: FakeCluster) -> None:
     fake.change_host("n2", lambda host: replace(host, tokens={Identity.ROOT: 7}))
     fake.change_host("n2", lambda host: replace(host, tokens={Identity.ROOT: 6}))
@@ -59,6 +66,9 @@ def token_falls(fake: FakeCluster) -> None:
         (hold_then_start, "started while it is held"),
         (job_twice, "started twice"),
         (token_falls, "forgot a token"),
+        (lambda fake: fake.begin_timeline("n2", 2), "and 2 is taken"),
+        (lambda fake: fake.change("n1", wal_from_bytes=0x13_0000_00), "had not written yet"),
+        (get_back_wal, "got back WAL"),
     ],
 )
 def test_an_impossible_world_is_refused(change: Callable[[FakeCluster], Any], why: str) -> None:
@@ -117,13 +127,67 @@ def test_a_leader_that_dies_is_followed_by_another_unless_paused() -> None:
     assert paused.snapshot(QUICK).leader is None
 
 
+def test_in_synchronous_mode_the_standby_that_confirms_is_promoted_and_nobody_else() -> None:
+    fake = FakeCluster()
+    fake.patch_config({"synchronous_mode": True})
+    fake.advance(10)
+    sync = fake.dcs.peek("/service/demo/sync")
+    assert sync is not None and sync.value == '{"leader": "n1", "sync_standby": "n2"}'
+    fake.change("n2", patroni="dead", postgres="crashed")
+    fake.change("n1", patroni="dead", postgres="crashed")
+    fake.advance(TTL_S + 1)
+    assert fake.snapshot(QUICK).leader is None, "n3 may miss what was confirmed"
+    fake.patch_config({"synchronous_mode": None})
+    fake.advance(10)
+    assert fake.snapshot(QUICK).leader == "n3"
+    assert fake.dcs.peek("/service/demo/sync") is None
+
+
+def test_who_is_too_far_behind_is_not_promoted() -> None:
+    fake = FakeCluster(("n1", "n2"))
+    fake.change("n1", position_bytes=fake.members["n1"].position_bytes + 2 * MIB)
+    fake.turn()
+    fake.change("n1", patroni="dead", postgres="crashed")
+    fake.advance(TTL_S + 1)
+    assert fake.snapshot(QUICK).leader is None
+    fake.patch_config({"maximum_lag_on_failover": 3 * MIB})
+    fake.turn()
+    assert fake.snapshot(QUICK).leader == "n2"
+
+
+def test_a_replica_that_had_more_than_the_new_leader_is_rewound() -> None:
+    fake = FakeCluster()
+    end = fake.members["n1"].position_bytes + 0x1000
+    for name in ("n1", "n3"):
+        fake.change(name, position_bytes=end)
+    fake.switch_leader("n2")
+    assert fake.members["n3"].own_branch and fake.destroyed == []
+    fake.turn()
+    assert "n3" in fake.destroyed and fake.members["n3"].timeline == fake.members["n2"].timeline
+
+
+def test_a_standby_does_not_start_where_the_archive_leads_it_astray() -> None:
+    fake = FakeCluster()
+    fake.archives = (ArchiveFacts(1, "15-1", (), {3: "1\t0/4000000\tno reason\n"}),)
+    fake.change("n2", postgres="stopped")
+    fake.turn()
+    assert running(fake) == ["n1", "n3"]
+    fake.switch_leader("n3")
+    assert fake.members["n3"].timeline == 4, "a number that a history file has is taken"
+    fake.turn()
+    assert running(fake) == ["n1", "n2", "n3"]
+
+
+def running(fake: FakeCluster) -> list[str]:
+    return [name for name, member in fake.members.items() if member.postgres == "running"]
+
+
 def test_a_resume_rewinds_a_second_primary() -> None:
     """That is why `pgops resume` refuses; the fake destroys as Patroni does."""
     fake = FakeCluster()
     fake.patch_config({"pause": True})
     fake.turn()
-    fake.written[3] = fake.written[2]
-    fake.change("n2", role="primary", timeline=3, own_branch=True)
+    fake.begin_timeline("n2", 3)
     fake.turn()
     assert fake.destroyed == []
     fake.patch_config({"pause": None})

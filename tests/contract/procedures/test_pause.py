@@ -63,8 +63,7 @@ def paused_by_another() -> FakeCluster:
 
 def two_primaries() -> FakeCluster:
     fake = paused()
-    fake.written[3] = fake.written[2]
-    fake.change("n2", role="primary", timeline=3, own_branch=True)
+    fake.begin_timeline("n2", 3)
     return fake
 
 
