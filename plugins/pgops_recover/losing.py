@@ -245,6 +245,11 @@ def account(loser: Loser, pinned: Pinned) -> Step:
     def judge(copy: CopyFacts | None) -> Verdict:
         if copy is None or not copy.has("data"):
             return blocked("its data directory is not kept yet")
+        if copy.accounted and copy.incomplete:
+            return satisfied(
+                f"what only it has is counted in {loser.keep}/account as far as its WAL is there; part of it is unknown: "
+                f"pgops copies show {loser.run_id}"
+            )
         if copy.accounted:
             return satisfied(f"what only it has is counted in {loser.keep}/account")
         return needed("what only it has is not counted yet")

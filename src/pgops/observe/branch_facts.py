@@ -76,11 +76,12 @@ class Proof:
 class CopyFacts:
     """A safety copy of pgops on a host: its directory, who made it why and when, and its parts (what, path).
 
-    `run` is the run that made it. `accounted`: what only it holds has been counted into its account; `salvaged`: its rows
-    have been read into its folder `salvage`; `quarantined`: what it pushed under a number that the survivor uses as well was
-    taken out of the archive. `papers` are the files beside it that tell of the incident, and `proof` whether it opens, None:
-    not tried. `bin_dir` is where PostgreSQL's programs are (None: on the search path), and `timeline` the one on which its
-    branch ends (None: not known). `applied` is what was brought back of it, oldest first.
+    `run` is the run that made it. `accounted`: what only it holds has been counted into its account; `incomplete`: that
+    account says that some of it is not known; `salvaged`: its rows have been read into its folder `salvage`; `quarantined`:
+    what it pushed under a number that the survivor uses as well was taken out of the archive. `papers` are the files beside
+    it that tell of the incident, and `proof` whether it opens, None: not tried. `bin_dir` is where PostgreSQL's programs are
+    (None: on the search path), and `timeline` the one on which its branch ends (None: not known). `applied` is what was
+    brought back of it, oldest first.
     """
 
     path: str
@@ -96,6 +97,7 @@ class CopyFacts:
     quarantined: bool = False
     papers: tuple[str, ...] = ()
     proof: Proof | None = None
+    incomplete: bool = False
     bin_dir: str | None = None
     timeline: int | None = None
     applied: tuple[AppliedScript, ...] = ()

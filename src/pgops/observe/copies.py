@@ -25,6 +25,7 @@ for manifest in "$1".pgops-*/manifest.json; do
     [ -f "$manifest" ] || continue
     at=${manifest%/manifest.json} done=
     [ ! -f "$at/account/account.json" ] || done=$done,accounted
+    ! grep -qs '^  "complete": false' -- "$at/account/account.json" || done=$done,incomplete
     [ ! -f "$at/salvage/summary.json" ] || done=$done,salvaged
     [ ! -f "$at/archive.json" ] || done=$done,quarantined
     [ ! -f "$at/evidence.json" ] || done=$done,evidence.json
@@ -92,6 +93,7 @@ def _copy(path: str, manifest: Mapping[str, Any], done: frozenset[str], notes: S
         salvaged="salvaged" in done,
         quarantined="quarantined" in done,
         papers=tuple(name for name in (EVIDENCE, KEYS) if name in done),
+        incomplete="incomplete" in done,
         bin_dir=text(manifest, "bin_dir"),
         timeline=integer(as_mapping(pieces[-1], "pieces"), "timeline") if pieces else None,
         applied=parse_applied(applied),
