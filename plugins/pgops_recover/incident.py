@@ -187,10 +187,12 @@ def _find_lift(first: Snapshot, survivor: str, losers: list[Loser]) -> Lift | No
     twice = any(
         loser.parting.contested not in (None, loser.parting.fork and loser.parting.fork.timeline) for loser in losers
     )
-    highest = own.timeline >= max(branch.timeline for branch in branches)
+    # A member that reads the archive follows the highest timeline there, be its writer long gone.
+    archived = known(first.archived_timelines) or {}
+    highest = own.timeline >= max([*archived, *(branch.timeline for branch in branches)])
     if place is None or (keys.leader == survivor and highest and not twice):
         return None
-    histories: dict[int, str] = {}
+    histories = dict(archived)
     for other in first.nodes:
         facts = known(other.branch)
         histories |= facts.histories if facts else {}

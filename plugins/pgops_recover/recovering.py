@@ -12,7 +12,7 @@ from dataclasses import replace
 from pgops.observe.facts import SqlFacts, WalReceiver
 from pgops.observe.snapshot import DcsKeys, Node, Snapshot, View
 from pgops.plan.step import Params, Part, Pinned, Procedure, Risk, Step, Verdict, blocked, needed, satisfied, unread
-from pgops.readings import Known, known, reason
+from pgops.readings import Known, Unknown, known, reason
 from pgops.steps.holds import release
 from pgops.steps.services import find_service, predict, start_actions
 from pgops.steps.switching import acknowledgement, switch
@@ -116,14 +116,17 @@ def _evidence(incident: Incident) -> Step:
         if obstacle is not None:
             return obstacle
         if not incident.losers:
-            seen = f"no member but {', '.join(sorted(incident.left_out))}" if incident.left_out else "no member"
-            return satisfied(f"{survivor} leads alone, and {seen} has anything that it has not")
+            left = f"; {_left_out(incident)}" if incident.left_out else ""
+            return satisfied(f"{survivor} leads, and no member that is seen has anything that it has not{left}")
         told = "; ".join(f"{loser.name} {loser.parting.describe()}" for loser in incident.losers)
         lift = incident.lift
         if lift is not None:
             holds = f"{lift.holder or 'nobody'} holds the lock and timeline {lift.above} is known"
             return satisfied(f"{survivor} takes writes on timeline {lift.timeline}, {holds}; {told}")
-        return satisfied(f"{survivor} leads; {told}")
+        archived = first.archived_timelines
+        if isinstance(archived, Unknown):
+            told += f"; whether the archive knows a higher timeline than {survivor} is on is unknown: {archived.reason}"
+        return satisfied(f"{survivor} leads; {told}" + (f"; {_left_out(incident)}" if incident.left_out else ""))
 
     return Step(
         id="evidence",
@@ -203,6 +206,11 @@ def _obstacle(incident: Incident, now: Snapshot, keys: DcsKeys, sql: SqlFacts) -
             "make it reachable, and leave --without out",
         )
     return None
+
+
+def _left_out(incident: Incident) -> str:
+    names = ", ".join(sorted(incident.left_out))
+    return f"what {names} alone may have is left as it is: run this again once it is back"
 
 
 def _is_held(name: str, now: Snapshot) -> bool:
@@ -319,6 +327,7 @@ RECOVER = Procedure(
             View.COPIES,
             View.BACKUP,
             View.SAME_TIMELINE,
+            View.TIMELINES,
         }
     ),
     steps=_steps,

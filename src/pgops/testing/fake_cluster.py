@@ -215,7 +215,8 @@ class FakeCluster:
         member = self.members[name]
         if leader is None:
             if member.postgres != "running":  # as a standby, which may be promoted at the next turn
-                self.change(name, role="replica", own_branch=False, postgres="running")
+                past_end = member.position_bytes > self.ends.get(member.timeline, member.position_bytes)
+                self.change(name, role="replica", own_branch=past_end, postgres="running")
             elif not member.own_branch and self._may_be_promoted(member):
                 self._promote(name)
             return
