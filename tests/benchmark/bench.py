@@ -1,7 +1,8 @@
 """How long commands take, side by side in one run: medians, ratios, and the targets beside them.
 
-Usage: .venv/bin/python tests/benchmark/bench.py [--rounds N] [--start-only | --recovery N]. It brings up a lab of its own
-and takes it down. The commands of one table take turns, so that whatever else the machine does meets all of them alike.
+Usage: .venv/bin/python tests/benchmark/bench.py [--rounds N] [--start-only | --recovery N | --account MB]. It brings up a lab
+of its own and takes it down; for `--account` pgbench makes WAL in a server of its own instead. The commands of one table take
+turns, so that whatever else the machine does meets all of them alike.
 Exit code 1: a target was missed.
 """
 
@@ -24,6 +25,7 @@ from pgops.hosts.process import run
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmark.accounting import KINDS, made_wal, measure_account, tell_account
 from benchmark.acting import measure_engine
 from benchmark.backing_up import measure_backup
 from benchmark.recovering import GUIDE, OURS, Recovered, measure_recovery
@@ -34,6 +36,7 @@ ONE_TIMEOUT_S = Timeouts().connect_s + Timeouts().answer_s
 DCS_GONE_LIMIT_S = 3.0
 RUN_LIMIT_S, STEP_LIMIT_S = 0.015, 0.002
 BESIDE_LIMIT_S = 1.0
+ACCOUNT_MB_S = 100.0
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,17 @@ def bench_start(bench: Bench) -> None:
             Row("TAB after pgops he", tab),
         ],
     )
+
+
+def bench_account(bench: Bench, megabytes: int) -> None:
+    """The account of WAL beside plain pg_waldump; the target is the dry run's, for which a person waits."""
+    for kind, settings in KINDS.items():
+        with made_wal(megabytes * 1_000_000, settings) as wal:
+            rate = tell_account(kind, wal, measure_account(wal, bench.rounds))["account, dry run"]
+            name = f"account {kind}"
+            if rate < ACCOUNT_MB_S:
+                bench.missed.append(name)
+            print(f"  target {ACCOUNT_MB_S:g} MB/s: {'MISSED' if rate < ACCOUNT_MB_S else 'met'}", flush=True)
 
 
 def bench_lab(bench: Bench, name: str) -> None:
@@ -274,14 +288,19 @@ def main() -> int:
     parser.add_argument(
         "--recovery", type=int, metavar="N", help="measure N recoveries of a split brain, and nothing else"
     )
+    parser.add_argument(
+        "--account", type=int, metavar="MB", help="measure the account of so much WAL of each kind, and nothing else"
+    )
     options = parser.parse_args()
     bench = Bench(options.rounds)
     if options.recovery:
         with own_lab() as name:
             bench_recovery(bench, name, options.recovery)
+    elif options.account:
+        bench_account(bench, options.account)
     else:
         bench_start(bench)
-    if not (options.start_only or options.recovery):
+    if not (options.start_only or options.recovery or options.account):
         with own_lab() as name:
             bench_lab(bench, name)
     print(f"\nmissed: {', '.join(bench.missed)}" if bench.missed else "\nall targets met")
