@@ -112,7 +112,8 @@ def bring_back(
     cluster: PatroniCluster, desk: Desk, run: str, loser: str, survivor: str, lost: dict[int, tuple[str, str]]
 ) -> None:
     """What only the loser had comes to the survivor, once a person wrote COMMIT, and once only."""
-    shown = desk.pgops("salvage", "apply", run, "--dry-run", "-f", "json")
+    one = (run, "--node", loser)
+    shown = desk.pgops("salvage", "apply", *one, "--dry-run", "-f", "json")
     assert shown.exit_code == 3, shown.stdout + shown.stderr
     told = {each["table"]: each for each in json.loads(shown.stdout)["conflicts"]}
     counts = [told["public.sides"][name] for name in ("rows", "absent", "held", "same", "both", "changed")]
@@ -120,19 +121,19 @@ def bring_back(
     assert told["public.beside"]["rows"] == 2 and "no primary key" in told["public.beside"]["why"]
 
     before = read_sides(cluster, survivor)
-    (copy,) = copies_of(desk)
+    (copy,) = [each for each in copies_of(desk) if each["member"] == loser]
     script = f"{copy['path']}/salvage/postgres.sql"
     cluster.hosts[loser].call(["sed", "-i", "s/^ROLLBACK;$/COMMIT;/", script])
-    desk.done("salvage", "apply", run)
+    desk.done("salvage", "apply", *one)
     inserted = {id_: note for id_, (note, change) in lost.items() if change == "insert"}
     assert read_sides(cluster, survivor) == {**before, **inserted}
-    assert "nothing to do" in desk.done("salvage", "apply", run)
-    ((applied,),) = [each["applied"] for each in copies_of(desk)]
+    assert "nothing to do" in desk.done("salvage", "apply", *one)
+    ((applied,),) = [each["applied"] for each in copies_of(desk) if each["member"] == loser]
     assert (applied["leader"], applied["inserted"], applied["outcome"]) == (survivor, 40, "committed")
     kept = cluster.hosts[loser].call(["stat", "-c", "%U %a", f"{copy['path']}/salvage/applied.json"]).split()
     assert kept == ["postgres", "600"]
-    desk.done("salvage", "remove", run, "--confirm", SCOPE)
-    assert desk.pgops("copies", "remove", run, "--confirm", SCOPE).exit_code == 3
+    desk.done("salvage", "remove", *one, "--confirm", SCOPE)
+    assert desk.pgops("copies", "remove", *one, "--confirm", SCOPE).exit_code == 3
     desk.done("salvage", run)
 
 

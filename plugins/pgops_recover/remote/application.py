@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -33,6 +34,9 @@ from pgops_recover.remote.outcomes import ABORTED, COMMITTED, MARK, UNKNOWN, flu
 
 _TAG = re.compile(rb"(?:INSERT 0|UPDATE|DELETE) (\d+)\n")
 _KINDS = {b"I": "inserted", b"U": "updated", b"D": "deleted"}
+_END = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = '{name}' AND pid <> pg_backend_pid()
+"""
 _KEYS = ("database", "script_sha256", "xid", "by", "run", "leader", "inserted", "updated", "deleted")
 
 
@@ -128,6 +132,8 @@ class Applied:
                 f"transaction {begun['xid']}; look at what it left, and run this again if it is still wanted"
             )
         self.forget_begun()
+        # A psql whose program was killed before COMMIT was sent goes on with its statement, and bars the rows of the next.
+        server.ask(self._wish["database"], _END.format(name=_session_name(self._wish)).encode())
         return None
 
     def conclude(self, server: Leading, begun: Mapping[str, Any], outcome: str, script: Script | None) -> None:
@@ -176,6 +182,11 @@ class Applied:
 
 def _begun_path(wish: Mapping[str, Any]) -> str:
     return f"{wish['records']}/{wish['file']}.begun.json"
+
+
+def _session_name(wish: Mapping[str, Any]) -> str:
+    """By which the server knows the session that runs this script: of letters and digits, and short enough for it."""
+    return f"pgops apply {hashlib.sha256(_begun_path(wish).encode()).hexdigest()[:32]}"
 
 
 def _run(wish: Mapping[str, Any], server: Leading, body: str) -> dict[str, Any]:
@@ -236,7 +247,7 @@ class _Session:
             stdout=subprocess.PIPE,
             stderr=errors,
             cwd=wish["folder"],
-            env=server.environment(wish["database"]),
+            env=server.environment(wish["database"], _session_name(wish)),
         )
         stdin, stdout = self._child.stdin, self._child.stdout
         if stdin is None or stdout is None:

@@ -40,10 +40,10 @@ class Leading:
         place = ["-h", lines[4], "-p", lines[3], "-U", wish["superuser"], "-w"]
         self.argv = [f"{bin_dir}psql", "-X", "-v", "ON_ERROR_STOP=1", *place]
 
-    def environment(self, database: str) -> dict[str, str]:
-        """For a psql in that database."""
+    def environment(self, database: str, name: str = "pgops salvage") -> dict[str, str]:
+        """For a psql in that database, seen there by this name."""
         own = {"PGDATABASE": database, "PGOPTIONS": self._settings, "PGCONNECT_TIMEOUT": str(_CONNECT_S)}
-        return {**os.environ, **own, "PGAPPNAME": "pgops salvage"}
+        return {**os.environ, **own, "PGAPPNAME": name}
 
     def ask(self, database: str, statements: bytes) -> str:
         """What these statements print, bare values. Raises `Fault` with the server's own sentence."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +21,7 @@ from pgops.hosts.folders import NotCarried, Way, carry_folder
 from pgops.hosts.host import Host, HostFault
 from pgops.hosts.process import CommandResult
 from pgops.hosts.programs import command_of
+from pgops.hosts.remote import folder
 from pgops.hosts.remote.files import stamp_of
 
 FILES = {
@@ -147,6 +152,22 @@ def test_cut_off_anywhere_it_begins_anew(acted: Acted) -> None:
         assert not target.exists()
     _carry(acted, source, target)
     assert _files(target) == FILES and not (acted.place / "b.coming").exists()
+
+
+def test_a_disk_is_not_filled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A twentieth of it stays free, beside what comes."""
+    listing = json.dumps({"stamp": "", "files": [["x", 700, ""]]}).encode()
+    wish = json.dumps({"stage": "begin", "path": str(tmp_path / "b"), "whole": True})
+    mask = os.umask(0o077)
+    try:
+        for free, code in ((1_699, 74), (1_700, 0)):
+            disk = SimpleNamespace(total=20_000, used=20_000 - free, free=free)
+            monkeypatch.setattr(shutil, "disk_usage", lambda _path, disk=disk: disk)
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listing)))
+            assert folder.main([wish]) == code
+            assert (tmp_path / "b.coming").exists() is (code == 0)
+    finally:
+        os.umask(mask)
 
 
 def test_a_run_that_was_overtaken_writes_nothing(acted: Acted) -> None:

@@ -20,6 +20,8 @@ from typing import Any
 from pgops.hosts.remote.files import LISTING, FolderFault, files_of, raise_error, sha256_of, stamp_of
 
 _LAST = "applied.json"
+_RESERVE_BYTES = 4 * 1024**3
+"""Or a twentieth of the file system, if that is less. A server whose disk is full stands still."""
 
 
 def main(words: list[str]) -> int:
@@ -68,6 +70,10 @@ def _begin(wish: Mapping[str, Any]) -> None:
         shutil.rmtree(place)
     if not os.path.isdir(os.path.dirname(place)):
         os.mkdir(os.path.dirname(place))
+    disk, size = shutil.disk_usage(os.path.dirname(place)), sum(file[1] for file in listing["files"])
+    reserve = min(disk.total // 20, _RESERVE_BYTES)
+    if disk.free < size + reserve:
+        raise FolderFault(f"{size} bytes are to come, and {disk.free} are free there: {reserve} must stay free")
     os.mkdir(place)
     for name, _, _ in listing["files"]:
         if name.startswith("/") or ".." in name.split("/"):
