@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pgops.observe.snapshot import DrillRecord
+from pgops.observe.record_facts import DrillRecord
 from pgops.readings import Known, Reading, Unknown
 from pgops.render.units import format_bytes, format_duration, format_time
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from pgops.checks import Check, Finding, critical, ok, skipped, unknown, unread, warning
 from pgops.observe.keys import record_prefix
-from pgops.observe.snapshot import DrillRecord, Snapshot, View
+from pgops.observe.record_facts import DrillRecord
+from pgops.observe.snapshot import Snapshot, View
 from pgops.readings import known
 from pgops.render.units import format_bytes, format_duration
 from pgops_drill.results import tell

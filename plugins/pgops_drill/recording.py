@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from pgops.dcs import Compare, Put
 from pgops.observe.keys import record_prefix
+from pgops.observe.record_facts import DrillRecord
 from pgops.observe.records import drill_value
-from pgops.observe.snapshot import DcsKeys, DrillRecord, Snapshot, View
+from pgops.observe.snapshot import DcsKeys, Snapshot, View
 from pgops.plan.actions import Action, ChangeKeys, Hole, PutLater
 from pgops.plan.step import Params, Pinned, Risk, Step, Verdict, failed, needed, satisfied, unread
 from pgops.readings import Known, known, reason

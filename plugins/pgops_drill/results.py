@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from pgops.observe.facts import JobFacts
-from pgops.observe.snapshot import DrillCheck, DrillRecord
+from pgops.observe.record_facts import DrillCheck, DrillRecord
 from pgops.plan.step import Params, Pinned
 from pgops.render.text import printable
 from pgops.render.units import format_bytes

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from pgops.observe.snapshot import DcsKeys, PauseRecord, Snapshot
+from pgops.observe.record_facts import PauseRecord
+from pgops.observe.snapshot import DcsKeys, Snapshot
 from pgops.plan.actions import Action
 from pgops.plan.step import Risk, Step, Verdict, blocked, needed, satisfied
 from pgops.readings import Known, known, reason

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from pgops.dcs import Compare, Delete, Put
 from pgops.observe.keys import record_prefix
+from pgops.observe.record_facts import PauseRecord
 from pgops.observe.records import pause_value
-from pgops.observe.snapshot import DcsKeys, PauseRecord, Snapshot
+from pgops.observe.snapshot import DcsKeys, Snapshot
 from pgops.plan.actions import Action, ChangeKeys
 from pgops.plan.step import Params, Pinned
 from pgops.readings import known

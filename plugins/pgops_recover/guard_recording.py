@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from pgops.dcs import Compare, Delete, Put
 from pgops.observe.keys import record_prefix
+from pgops.observe.record_facts import GuardRecord
 from pgops.observe.records import guard_value
-from pgops.observe.snapshot import DcsKeys, GuardRecord, Snapshot
+from pgops.observe.snapshot import DcsKeys, Snapshot
 from pgops.plan.actions import Action, ChangeKeys
 from pgops.plan.step import Pinned, Risk, Step, Verdict, needed, satisfied, unread
 from pgops.readings import Known, known, reason

@@ -13,7 +13,8 @@ from typing import Any
 from pgops.config.model import HostConfig
 from pgops.observe.guard_facts import GuardFacts
 from pgops.observe.guards import rewind_name
-from pgops.observe.snapshot import GuardRecord, Snapshot
+from pgops.observe.record_facts import GuardRecord
+from pgops.observe.snapshot import Snapshot
 from pgops.plan.step import Params, Part, Pinned, Procedure, Step, Verdict, blocked, satisfied
 from pgops.plan.step import unread as unread_verdict
 from pgops.readings import known, reason

@@ -18,8 +18,9 @@ from typing import Any
 from pgops.dcs import Compare, Delete, Put
 from pgops.observe.guards import rewind_name
 from pgops.observe.keys import record_prefix
+from pgops.observe.record_facts import LeftOutRecord
 from pgops.observe.records import LEFT_OUT, left_out_value
-from pgops.observe.snapshot import DcsKeys, LeftOutRecord, Node, Snapshot, View
+from pgops.observe.snapshot import DcsKeys, Node, Snapshot, View
 from pgops.plan.actions import Action, ChangeKeys
 from pgops.plan.step import Pinned, Risk, Step, Verdict, blocked, needed, satisfied, unread
 from pgops.readings import Known, known, reason

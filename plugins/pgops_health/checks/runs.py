@@ -8,8 +8,9 @@ from typing import Any
 
 from pgops.checks import Check, Finding, ok, unknown, unread, warning
 from pgops.observe.keys import record_prefix
+from pgops.observe.record_facts import LockRecord, RunRecord
 from pgops.observe.records import LOCKS, TOPOLOGY
-from pgops.observe.snapshot import DcsKeys, LockRecord, RunRecord, Snapshot, View
+from pgops.observe.snapshot import DcsKeys, Snapshot, View
 from pgops.readings import known
 from pgops.render.units import format_duration, format_time
 

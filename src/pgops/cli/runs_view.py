@@ -17,8 +17,9 @@ from pgops.engine.operation import is_dead
 from pgops.engine.state import open_runs_directory, runs_directory
 from pgops.errors import ExitCode, PgopsError, Refused
 from pgops.observe.gather import observe
+from pgops.observe.record_facts import RunRecord
 from pgops.observe.records import LOCKS, run_name
-from pgops.observe.snapshot import DcsKeys, RunRecord, Snapshot
+from pgops.observe.snapshot import DcsKeys, Snapshot
 from pgops.readings import Known, known, reason
 from pgops.render.table import render_table
 from pgops.render.text import printable

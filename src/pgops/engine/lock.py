@@ -21,8 +21,8 @@ from pgops.dcs import Compare, Dcs, DcsFault, DcsKey, DcsOutcomeUnknown, Delete,
 from pgops.errors import ExitCode, PgopsError
 from pgops.observe.fields import ShapeFault
 from pgops.observe.keys import record_prefix
+from pgops.observe.record_facts import LockRecord
 from pgops.observe.records import lock_value, parse_lock, parse_run, run_name
-from pgops.observe.snapshot import LockRecord
 
 LEASE_S = 30
 """How long a lock outlives its holder, in seconds."""

@@ -19,8 +19,8 @@ from pgops.engine.outcome import Outcome
 from pgops.engine.record import header_document, header_value
 from pgops.engine.state import open_runs_directory
 from pgops.errors import PgopsError
+from pgops.observe.record_facts import RestRecord, RunRecord
 from pgops.observe.records import rest_value, run_value
-from pgops.observe.snapshot import RestRecord, RunRecord
 from pgops.plan.actions import Action, ChangeKeys, render_action
 from pgops.plan.plan import Plan
 from pgops.plan.step import Pinned, Rest

@@ -18,8 +18,8 @@ from pgops.engine.stopping import StopWish
 from pgops.engine.world import Eyes, World
 from pgops.errors import ExitCode, PgopsError, Refused, Unreachable
 from pgops.observe.fields import ShapeFault
+from pgops.observe.record_facts import LockRecord
 from pgops.observe.records import parse_lock, run_name, run_value
-from pgops.observe.snapshot import LockRecord
 from pgops.plan.plan import Plan, derive_plan, flatten, parts_of
 from pgops.plan.step import Params, Pinned, Procedure
 from pgops.readings import Known, known

@@ -19,8 +19,9 @@ from pgops.engine.lock import RecordKeys
 from pgops.errors import ExitCode, PgopsError, Refused
 from pgops.observe.fields import ShapeFault, as_mapping
 from pgops.observe.keys import record_prefix
+from pgops.observe.record_facts import RunRecord
 from pgops.observe.records import LOCKS, parse_run, run_name
-from pgops.observe.snapshot import RunRecord, Snapshot
+from pgops.observe.snapshot import Snapshot
 from pgops.plan import documents
 from pgops.plan.plan import Plan
 from pgops.plan.step import Params, Pinned

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from pgops.observe.fields import TEXT_LIMIT, ShapeFault, as_list, as_mapping, flag, integer, iso_moment, text
-from pgops.observe.snapshot import (
+from pgops.observe.record_facts import (
     DrillCheck,
     DrillRecord,
     GuardRecord,

@@ -127,10 +127,23 @@ def _registry() -> dict[str, Any]:
     """Every type that may stand in a document, by its name."""
     from pgops import dcs, readings, services
     from pgops.hosts import host
-    from pgops.observe import branch_facts, facts, guard_facts, salvage_facts, snapshot
+    from pgops.observe import branch_facts, facts, guard_facts, record_facts, salvage_facts, snapshot
     from pgops.plan import actions, step
 
-    modules = (readings, dcs, services, host, facts, branch_facts, guard_facts, salvage_facts, snapshot, actions, step)
+    modules = (
+        readings,
+        dcs,
+        services,
+        host,
+        facts,
+        branch_facts,
+        guard_facts,
+        salvage_facts,
+        record_facts,
+        snapshot,
+        actions,
+        step,
+    )
     found: dict[str, Any] = {}
     for module in modules:
         for name, kind in vars(module).items():

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from pgops.engine.lock import LEASE_S, Locked, RecordKeys
 from pgops.errors import ExitCode
+from pgops.observe.record_facts import LockRecord
 from pgops.observe.records import lock_value
-from pgops.observe.snapshot import LockRecord
 from pgops.plan.plan import Plan, PlannedStep, parts_of
 from pgops.plan.step import FirstOf, Step
 from pgops.testing.case import PINNED, Case, fingerprint, leftovers, operator_host

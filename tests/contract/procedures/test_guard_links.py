@@ -13,8 +13,8 @@ from pgops.errors import ExitCode
 from pgops.observe.guard_facts import BindingFacts, GuardFacts
 from pgops.observe.guards import PROGRAMS, copy_path, record_path, settings_path
 from pgops.observe.keys import record_prefix
+from pgops.observe.record_facts import GuardRecord
 from pgops.observe.records import guard_value
-from pgops.observe.snapshot import GuardRecord
 from pgops.plan.actions import CallRest, RunCommand
 from pgops.plan.step import Params
 from pgops.readings import Known, Unknown, known

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 import pytest
 
 from pgops.observe.keys import record_prefix
+from pgops.observe.record_facts import PauseRecord
 from pgops.observe.records import pause_value
-from pgops.observe.snapshot import PauseRecord
 from pgops.testing.case import Case, operator_host
 from pgops.testing.contract import CHECKS, check_refused
 from pgops.testing.fake_cluster import TTL_S, FakeCluster

@@ -10,7 +10,8 @@ from pgops.checks import Verdict
 from pgops.engine.operation import run_plan
 from pgops.errors import ExitCode, Refused
 from pgops.observe.keys import record_prefix
-from pgops.observe.snapshot import RestRecord, View
+from pgops.observe.record_facts import RestRecord
+from pgops.observe.snapshot import View
 from pgops.plan.step import Procedure, Rest
 from pgops.readings import known
 from pgops.testing.case import Case, operator_host

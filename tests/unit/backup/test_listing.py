@@ -11,7 +11,8 @@ from pgops.config.model import ClusterConfig, DcsConfig, DcsKind
 from pgops.errors import ConfigError, Unreachable
 from pgops.observe.facts import Backup, RepositoryStatus, StanzaFacts
 from pgops.observe.keys import parse_keys
-from pgops.observe.snapshot import LockRecord, Node, Snapshot
+from pgops.observe.record_facts import LockRecord
+from pgops.observe.snapshot import Node, Snapshot
 from pgops.readings import Known, Reading, Skipped, Unknown
 from pgops_backup import listing_text
 from pgops_backup.listing import Underway, find_underway, list_rows

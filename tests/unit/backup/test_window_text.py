@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from pgops.observe.snapshot import DrillRecord
+from pgops.observe.record_facts import DrillRecord
 from pgops.readings import Known, Reading, Unknown
 from pgops_backup import answer_text, window_text
 from pgops_backup.answers import NoWay, Way, find_way

@@ -10,17 +10,8 @@ import pytest
 
 from pgops.checks import Check, Finding, Verdict
 from pgops.observe.facts import WalSender
-from pgops.observe.snapshot import (
-    ALL,
-    NOT_ASKED,
-    QUICK,
-    PauseRecord,
-    ProxyServer,
-    ProxyTarget,
-    ProxyView,
-    Snapshot,
-    SyncKey,
-)
+from pgops.observe.record_facts import PauseRecord
+from pgops.observe.snapshot import ALL, NOT_ASKED, QUICK, ProxyServer, ProxyTarget, ProxyView, Snapshot, SyncKey
 from pgops.readings import Known, Skipped, Unknown
 from pgops_health.checks import CHECKS
 from pgops_health.report import judge

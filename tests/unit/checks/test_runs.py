@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pgops.checks import Verdict
+from pgops.observe.record_facts import LockRecord, RunRecord
 from pgops.observe.records import HoldRecord, hold_value
-from pgops.observe.snapshot import LockRecord, RunRecord
 from pgops.readings import Known, Unknown
 from pgops.services import ServiceState
 from unit.checks import worlds as w

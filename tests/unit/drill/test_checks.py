@@ -11,8 +11,9 @@ import pytest
 from pgops.checks import Verdict
 from pgops.clients.json_text import parse_json
 from pgops.observe.fields import ShapeFault
+from pgops.observe.record_facts import DrillCheck, DrillRecord
 from pgops.observe.records import drill_value, parse_drill
-from pgops.observe.snapshot import DrillCheck, DrillRecord, Snapshot
+from pgops.observe.snapshot import Snapshot
 from pgops.readings import Known, Unknown, known
 from pgops.testing.fake_cluster import FakeCluster, fake_config
 from pgops_drill.checks import find_drill

@@ -10,7 +10,7 @@ import pytest
 from contract.procedures.drill_worlds import NEW, PARAMS, USUAL, stanza
 from pgops.config.model import HostConfig
 from pgops.observe.facts import JobFacts
-from pgops.observe.snapshot import DrillCheck
+from pgops.observe.record_facts import DrillCheck
 from pgops_drill.aims import Aim
 from pgops_drill.results import judge, outcome_of
 from pgops_drill.stages import STAGES, job_name

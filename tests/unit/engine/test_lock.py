@@ -13,8 +13,8 @@ import pytest
 from pgops.dcs import Compare, Delete, Put
 from pgops.engine.lock import LEASE_S, Lock, Locked, LockLost, RecordKeys
 from pgops.errors import ExitCode
+from pgops.observe.record_facts import LockRecord, RunRecord
 from pgops.observe.records import run_value
-from pgops.observe.snapshot import LockRecord, RunRecord
 from pgops.testing.fake_dcs import FakeDcs
 
 MOMENT = datetime(2026, 11, 23, 3, 0, tzinfo=timezone.utc)

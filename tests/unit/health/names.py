@@ -18,18 +18,9 @@ from pgops.observe.facts import (
     WalReceiver,
     WalSender,
 )
+from pgops.observe.record_facts import LockRecord, PauseRecord, RunRecord
 from pgops.observe.records import HoldRecord, hold_value
-from pgops.observe.snapshot import (
-    LockRecord,
-    Node,
-    PauseRecord,
-    ProxyServer,
-    ProxyTarget,
-    ProxyView,
-    RunRecord,
-    Snapshot,
-    SyncKey,
-)
+from pgops.observe.snapshot import Node, ProxyServer, ProxyTarget, ProxyView, Snapshot, SyncKey
 from pgops.readings import Known, Unknown
 from pgops.services import ServiceState
 from unit.checks import worlds as w

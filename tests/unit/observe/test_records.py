@@ -11,6 +11,7 @@ import pytest
 from pgops.dcs import DcsKey
 from pgops.observe.fields import TEXT_LIMIT, ShapeFault
 from pgops.observe.keys import parse_keys, record_prefix
+from pgops.observe.record_facts import LeftOutRecord, LockRecord, PauseRecord, RunRecord
 from pgops.observe.records import (
     HoldRecord,
     hold_value,
@@ -24,7 +25,7 @@ from pgops.observe.records import (
     pause_value,
     run_value,
 )
-from pgops.observe.snapshot import DcsKeys, LeftOutRecord, LockRecord, PauseRecord, RunRecord
+from pgops.observe.snapshot import DcsKeys
 
 PREFIX = "/service/demo/"
 OWN = record_prefix(PREFIX)

@@ -11,8 +11,9 @@ from pgops.checks import Verdict
 from pgops.observe.guard_facts import BindingFacts, GuardFacts
 from pgops.observe.guards import digests_of
 from pgops.observe.keys import record_prefix
+from pgops.observe.record_facts import GuardRecord
 from pgops.observe.records import guard_value
-from pgops.observe.snapshot import GuardRecord, View
+from pgops.observe.snapshot import View
 from pgops.readings import Known, Unknown
 from pgops.testing.fake_cluster import FakeCluster
 from pgops.testing.fake_snapshot import EPOCH

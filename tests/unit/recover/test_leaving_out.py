@@ -10,7 +10,8 @@ from datetime import datetime, timezone
 import pytest
 
 from pgops.checks import Finding, Verdict
-from pgops.observe.snapshot import ALL, DcsKeys, GuardRecord, LeftOutRecord, Snapshot
+from pgops.observe.record_facts import GuardRecord, LeftOutRecord
+from pgops.observe.snapshot import ALL, DcsKeys, Snapshot
 from pgops.plan.step import Standing, Step
 from pgops.readings import Known, known
 from pgops.testing.case import PINNED
