@@ -72,7 +72,8 @@ def render_copies(now: Snapshot, holdings: Holdings) -> str:
     for node in now.nodes:
         for copy in known(node.copies) or ():
             age = format_duration((now.taken_at - copy.made_at).total_seconds())
-            more = [word for word, there in (("account", copy.accounted), ("salvage", copy.salvaged)) if there]
+            papers = (("account", copy.accounted), ("salvage", copy.salvaged), ("applied", bool(copy.applied)))
+            more = [word for word, there in papers if there]
             parts = ", ".join([*(what for what, _ in copy.parts), *more])
             size = size_of(holdings, node.name, copy)
             room = format_bytes(size.value) if isinstance(size, Known) else f"unknown ({reason(size)})"
