@@ -200,7 +200,8 @@ def _run(one: Application, planned: SalvageScript) -> Step:
             if (each.database, each.sha256, each.run) == (script.database, script.sha256, one.this_run):
                 return failed(
                     f"{script.file} changed nothing in {script.database}: {each.reason}",
-                    f"mend {one.folder}/{script.file} on {one.name}, then pgops salvage apply {one.run}",
+                    f"mend {one.folder}/{script.file} on {one.name}: leave out what the leader refuses, or bring what it "
+                    f"needs there first; then pgops salvage apply {one.run}",
                 )
         return needed(f"{script.file} (SHA-256 {script.sha256[:12]}) was never run to its COMMIT")
 

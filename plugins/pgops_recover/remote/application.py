@@ -242,7 +242,7 @@ class _Session:
         self._counts = dict.fromkeys(_KINDS.values(), 0)
         # Expanded rows begin with their column's name, so that none looks like what psql says of a statement.
         self._child = subprocess.Popen(
-            [*server.argv, "-Ax"],
+            [*server.argv, "-Ax", "-f", "-"],  # read as a file, so that errors have their line
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from pgops_recover.remote.opening import Fault
 
 _ANSWER_S = 3600.0
 _CONNECT_S = 10
+_PLACE = re.compile(r"^psql:<stdin>:(\d+): ")
 SETTINGS = (
     "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c standard_conforming_strings=on -c row_security=off "
     "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex "
@@ -72,4 +74,4 @@ def sentence_of(stderr: bytes) -> str:
     """The first error that psql told, without the lines behind it, which quote rows."""
     lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     wrong = [line for line in lines if any(word in line for word in ("ERROR:", "FATAL:", "error:"))]
-    return (wrong or lines or ["psql told no reason"])[0][:500]
+    return _PLACE.sub(r"line \1: ", (wrong or lines or ["psql told no reason"])[0])[:500]

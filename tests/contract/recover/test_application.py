@@ -163,7 +163,7 @@ def test_what_was_edited_since_is_not_run(bench: Bench) -> None:
     [
         (
             "INSERT INTO children VALUES (1, 7);",
-            'ERROR:  insert or update on table "children" violates foreign key constraint "has_a_parent"',
+            'line 4: ERROR:  insert or update on table "children" violates foreign key constraint "has_a_parent"',
         ),
         ("INSERT INTO no_such_table VALUES (1);", 'ERROR:  relation "no_such_table" does not exist'),
         ("SELECT no_such_function();", "ERROR:  function no_such_function() does not exist"),
