@@ -28,8 +28,6 @@ STRETCH_BYTES = 1 << 25
 _LARGEST_BYTES = 1 << 27
 """A process keeps all that its stretch says, so it is not to be as long as segments may be."""
 _MOST_WORKERS = 4
-_NICE = 10
-"""The host may be at work: what more than one process reads, they read with what is left of its time."""
 _BLOCK_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20
 _SET_PIPE_BYTES = 1031
@@ -50,7 +48,10 @@ class Stretch(NamedTuple):
 
 
 def usual_workers() -> int:
-    """How many processes read, each with a pg_waldump of its own, where nobody says another number."""
+    """How many processes read, each with a pg_waldump of its own, where nobody says another number.
+
+    Their priority is the usual one, as that of a single one is: a person waits for them, or the server is stopped.
+    """
     return min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
 
 
@@ -192,7 +193,6 @@ def _work(stretch: Stretch, tell: int) -> NoReturn:
     status = 1
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.nice(_NICE)
         parts = list(read_stretch(stretch))
         events = [event for part in parts for event in part[0]]
         with os.fdopen(tell, "wb") as out:

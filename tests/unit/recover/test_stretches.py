@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import signal
 from collections.abc import Iterator
@@ -98,7 +99,7 @@ def test_a_line_without_an_end_counts(dump: Any) -> None:
     assert _xids(read_stretch(_whole(program))) == [[7]]
 
 
-def _die(_by: int) -> None:
+def _die(_document: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -106,11 +107,11 @@ def _refuse() -> int:
     raise BlockingIOError(11, "Resource temporarily unavailable")
 
 
-@pytest.mark.parametrize(("call", "instead"), [("nice", _die), ("fork", _refuse)])
+@pytest.mark.parametrize(("module", "call", "instead"), [(marshal, "dumps", _die), (os, "fork", _refuse)])
 def test_a_process_that_dies_or_is_not_to_be_had_loses_nothing(
-    dump: Any, monkeypatch: pytest.MonkeyPatch, call: str, instead: Any
+    dump: Any, monkeypatch: pytest.MonkeyPatch, module: Any, call: str, instead: Any
 ) -> None:
-    monkeypatch.setattr(os, call, instead)
+    monkeypatch.setattr(module, call, instead)
     places = [0x18, 0x1018, 0x2018]
     parts = read_stretches(split(_whole(dump(_lines(*places))), 0x3000, SIZE), 2)
     assert _xids(parts) == [[0x18], [0x1018], [0x2018]]
