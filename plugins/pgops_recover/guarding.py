@@ -91,16 +91,11 @@ def _install_links(params: Params, pinned: Pinned, first: Snapshot) -> tuple[Par
         settings = _settings(params, host, first.cluster.name, directory, seen)
         told[host.name] = {**settings, "by": "bin_dir", "file": links.file_of(host, seen)}
     prepared = [step for host in hosts for step in (tell(host, told[host.name]), links.link(host, told[host.name]))]
-    bound = [
-        step
-        for host in hosts
-        for step in (
-            links.bind(host, told[host.name]),
-            links.take_over(host, "bound", leads=host.name == first.leader),
-        )
-    ]
+    # What cannot be changed with certainty is told here, before anything is paused.
+    bound = [links.bind(host, told[host.name]) for host in hosts]
+    restarts = [links.take_over(host, "bound", leads=host.name == first.leader) for host in hosts]
     directories = {name: str(settings["wrapper"]).rpartition("/")[0] for name, settings in told.items()}
-    steps = (_fit(directories), *prepared, *_paused(first, "bound", names, bound), links.heard(names))
+    steps = (_fit(directories), *prepared, *bound, *_paused(first, "bound", names, restarts), links.heard(names))
     return (*steps, remember(names, pinned))
 
 
@@ -139,12 +134,9 @@ def _is_linked(seen: Snapshot, name: str) -> bool:
 def _unlinked(hosts: tuple[HostConfig, ...], first: Snapshot, *, ran: bool) -> list[Step]:
     """Every Patroni back on PostgreSQL's own programs, then the links gone. `ran`: all of them ran before."""
     hosts = links.ordered(hosts, first)
-    back = [
-        step
-        for host in hosts
-        for step in (links.restore(host), links.take_over(host, "restored", leads=host.name == first.leader, ran=ran))
-    ]
-    steps = _paused(first, "restored", tuple(host.name for host in hosts), back)
+    back = [links.restore(host) for host in hosts]
+    restarts = [links.take_over(host, "restored", leads=host.name == first.leader, ran=ran) for host in hosts]
+    steps = [*back, *_paused(first, "restored", tuple(host.name for host in hosts), restarts)]
     return [*steps, *(step for host in hosts for step in (links.unlink(host), links.forget(host)))]
 
 

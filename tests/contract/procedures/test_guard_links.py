@@ -189,6 +189,8 @@ def test_one_patroni_after_the_other_and_the_leader_last_within_a_pause() -> Non
     restarts = [a for a in fake.effects if isinstance(a, RunCommand) and "restart" in a.argv]
     assert [action.host for action in restarts] == ["n1", "n3", "n2"]
     switches = [at for at, action in enumerate(fake.effects) if isinstance(action, CallRest)]
+    binds = [at for at, a in enumerate(fake.effects) if isinstance(a, RunCommand) and source_of("binding") in a.argv]
+    assert len(binds) == 3 and max(binds) < switches[0], "what cannot be changed is told before anything is paused"
     assert switches[0] < fake.effects.index(restarts[0]) and fake.effects.index(restarts[-1]) < switches[1]
     assert [host.postgres_starts for host in fake.hosts.values()] == [1, 1, 1]
     assert fake.snapshot(INSTALL.views).leader == "n2" and not fake.dynamic_config().get("pause")
