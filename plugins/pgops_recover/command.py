@@ -47,8 +47,8 @@ def split_brain(
     Nothing is destroyed: each loser's WAL is copied and its data directory is moved aside. A survivor that has not the
     lock, or is on a lower timeline than a loser, is stopped for seconds and goes on above every timeline that was seen.
 
-    Once all is done, health --deep is shown, and where a pgBackRest stanza is configured a full backup is made, as pgops
-    backup makes it; neither changes how the recovery ended. With -f json, and by runs continue, both are left to you.
+    Once all is done, health --deep is shown, and where a pgBackRest stanza is configured a full backup is made that expires
+    none; neither changes how the recovery ended. With -f json, and by runs continue, both are left to you.
     """
     params = {"survivor": survivor or "", "without": _left_out(survivor, without), "superuser": superuser}
     if choices.form == "text" and (choices.dry_run or survivor is None):
@@ -118,15 +118,19 @@ def _tell(ctx: click.Context, choices: Choices, params: dict[str, str], *, count
 def _follow_up(ctx: click.Context, choices: Choices, cluster: ClusterConfig, survivor: str, *, backup: bool) -> None:
     """Tell what `health --deep` finds, and make a full backup: one from before is far from what the cluster is now.
 
-    The recovery is done, and whatever these come to does not change how it ended: it is told.
+    The recovery is done, and whatever these come to does not change how it ended: it is told. Nothing is expired: what the
+    guard kept is read on a backup from before the fork, and WAL of a branch that lost is fetched from the archive.
     """
     _call(ctx, "health", "--deep", "--cluster", cluster.name)
     if not backup or cluster.stanza is None:
         return
     if not choices.quiet:
-        say("the recovery is done; now a full backup, which blocks nobody. Ctrl-C leaves it running")
+        say(
+            "the recovery is done; now a full backup, which blocks nobody and expires nothing. Ctrl-C leaves it running"
+        )
     quiet = ["-q"] if choices.quiet else []
-    _call(ctx, "backup", "--type", "full", "--node", survivor, "--cluster", cluster.name, *quiet)
+    words = ["--type", "full", "--no-expire", "--node", survivor, "--cluster", cluster.name, *quiet]
+    _call(ctx, "backup", *words)
 
 
 def _call(ctx: click.Context, name: str, *words: str) -> None:
