@@ -35,7 +35,13 @@ def test_what_an_automatic_rewind_discards_comes_back(cluster: PatroniCluster, d
         cluster.freeze_patroni(former)
         leader = cluster.wait_for_leader_beside(former)
         host.call(["psql", "-qXc", _ALONE], user="postgres")
-        cluster.thaw_patroni(former)
+        if cluster.hosts.release == "bookworm":
+            # Woken, its Patroni may take the lock back by what it knew when it froze, or follow beyond the fork where its
+            # last checkpoint is older: tests/practice/recover/test_guard_links.py. Killed, systemd starts it again.
+            host.call(["psql", "-qXc", "CHECKPOINT"], user="postgres")
+            cluster.kill_patroni(former)
+        else:
+            cluster.thaw_patroni(former)
         # Patroni may start it as it is, and once more, before and after the rewind: all looks well in between.
         count = "SELECT count(*) FROM guarded WHERE note = 'alone'"
         cluster.wait_for_answer(former, count, "0")

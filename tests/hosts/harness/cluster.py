@@ -175,6 +175,10 @@ class PatroniCluster:
         """Let Patroni go on."""
         self.hosts[name].call(["systemctl", "kill", "--kill-whom=main", "--signal=SIGCONT", "patroni"])
 
+    def kill_patroni(self, name: str) -> None:
+        """Kill Patroni's process alone, stopped or not; systemd starts it again (Restart=on-failure)."""
+        self.hosts[name].call(["systemctl", "kill", "--kill-whom=main", "--signal=SIGKILL", "patroni"])
+
     def wait_for_second_primary(self, timeout_s: float = 90.0) -> list[str]:
         """Wait until two hosts take writes; gives their names."""
         return self._wait(
