@@ -178,4 +178,4 @@ def test_a_member_with_commits_of_its_own_waits_for_a_person(desk: Desk) -> None
     assert account["complete"] and account["transactions"]["count"] == 6
     wait_until(lambda: desk.lab.health()[0] == 0, 90)
     desk.done("guard", "remove", "--yes")
-    assert not any(b"pgops" in content for content, *_ in _files(desk).values())
+    assert not any(b"pgops-guard" in content for content, *_ in _files(desk).values())
