@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pgops.observe.branch_facts import CopyFacts
-from pgops.observe.fields import ShapeFault, as_list, as_mapping, flag, integer, text
+from pgops.observe.fields import ShapeFault, as_list, as_mapping, flag, text, told_integer
 from pgops.observe.snapshot import Node
 from pgops.readings import Known, Reading, Skipped, Unknown, known, reason
 from pgops.render.units import format_bytes, format_duration
@@ -72,7 +72,7 @@ def _read(papers: Mapping[str, Reading[Mapping[str, Any]]], name: str, shape: An
 def _manifest(paper: Mapping[str, Any]) -> dict[str, Any]:
     pieces = [as_mapping(piece, "pieces") for piece in as_list(paper.get("pieces"), "pieces")]
     own = [
-        {"timeline": _number(piece, "timeline"), "from": text(piece, "from"), "to": text(piece, "to")}
+        {"timeline": told_integer(piece, "timeline"), "from": text(piece, "from"), "to": text(piece, "to")}
         for piece in pieces
     ]
     fork = {"timeline": own[0]["timeline"], "lsn": own[0]["from"]} if own else None
@@ -91,16 +91,16 @@ def _account(paper: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "complete": complete,
         "end_lsn": text(paper, "end_lsn"),
-        "wal_bytes": _number(paper, "wal_bytes"),
+        "wal_bytes": told_integer(paper, "wal_bytes"),
         "transactions": {
-            **{name: _number(ended, name) for name in ("count", "aborted", "open")},
+            **{name: told_integer(ended, name) for name in ("count", "aborted", "open")},
             **{name: text(ended, name) for name in ("first_at", "last_at")},
-            "prepared": [text(item, "gid") or str(_number(item, "xid")) for item in undecided],
+            "prepared": [text(item, "gid") or str(told_integer(item, "xid")) for item in undecided],
         },
         "files": [
-            {name: _number(item, name) for name in ("tablespace", "database", "filenode", *_CHANGES)}
+            {name: told_integer(item, name) for name in ("tablespace", "database", "filenode", *_CHANGES)}
             for item in files
-            if _number(item, "filenode") >= _FIRST_USER_OID
+            if told_integer(item, "filenode") >= _FIRST_USER_OID
         ],
         "unknown": unknown,
     }
@@ -112,19 +112,12 @@ def _salvage(paper: Mapping[str, Any]) -> dict[str, Any]:
         "tables": [
             {
                 **{name: text(table, name) for name in ("database", "table", "file")},
-                **{name: _number(table, name) for name in ("rows", *_CHANGES)},
+                **{name: told_integer(table, name) for name in ("rows", *_CHANGES)},
             }
             for table in tables
         ],
         "unknown": [str(each) for each in as_list(paper["unknown"], "unknown")],
     }
-
-
-def _number(record: Mapping[str, Any], name: str) -> int:
-    number = integer(record, name)
-    if number is None:
-        raise ShapeFault(f"{name} is missing")
-    return number
 
 
 def _next(copy: CopyFacts) -> str:

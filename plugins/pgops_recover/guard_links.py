@@ -24,7 +24,7 @@ from pgops.readings import Known, known, reason
 from pgops.steps.services import restart_actions, start_actions
 from pgops.steps.switching import acknowledgement, switch
 from pgops_recover.guard_fitness import judge_service
-from pgops_recover.guard_seeing import facts_of, rebound, unseen
+from pgops_recover.guard_seeing import facts_of, on_guard, rebound, unseen
 from pgops_recover.programs import argv_of, source_of
 
 VIEWS = frozenset({View.DCS, View.REST, View.GUARD, View.SERVICES})
@@ -35,10 +35,7 @@ Goal = Literal["bound", "restored"]
 def link(host: HostConfig, settings: Mapping[str, Any]) -> Step:
     """A link to every program of the real directory but those in whose place the guard's own stand."""
 
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        seen = facts_of(now, host.name)
-        if seen is None:
-            return unseen(now, host.name)
+    def judge(seen: GuardFacts) -> Verdict:
         binding = seen.binding
         wrong = (*binding.missing, *binding.stale)
         if seen.settings is None or seen.settings.get("bin_dir") != settings["bin_dir"] or not binding.links:
@@ -54,26 +51,20 @@ def link(host: HostConfig, settings: Mapping[str, Any]) -> Step:
         # Their names are the host's to tell; that there are some is all that later steps read.
         return rebound(now, host.name, links=("postgres",), missing=(), stale=())
 
-    return Step(
-        id=f"links-{host.name}",
-        why="Patroni takes every program from one directory; a link by name outlives a new minor release",
-        check=check,
-        actions=actions,
-        expect=expect,
-        views=_LOOK,
-        hosts=frozenset({host.name}),
-        risk=Risk.CHANGE,
-        usually="under a second",
+    return on_guard(
+        host,
+        f"links-{host.name}",
+        "Patroni takes every program from one directory; a link by name outlives a new minor release",
+        judge,
+        actions,
+        expect,
     )
 
 
 def unlink(host: HostConfig) -> Step:
     """The links, as long as the settings still say where they are."""
 
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        seen = facts_of(now, host.name)
-        if seen is None:
-            return unseen(now, host.name)
+    def judge(seen: GuardFacts) -> Verdict:
         if not seen.binding.links:
             return satisfied(f"no links of the guard lie on {host.name}")
         return needed(f"{len(seen.binding.links)} links of the guard lie on {host.name}")
@@ -82,16 +73,13 @@ def unlink(host: HostConfig) -> Step:
         seen = facts_of(now, host.name)
         return (_linking(host, "unlink", seen.settings, None),) if seen and seen.settings else ()
 
-    return Step(
-        id=f"unlink-{host.name}",
-        why="no Patroni takes its programs from there any more",
-        check=check,
-        actions=actions,
-        expect=lambda now: rebound(now, host.name, links=(), missing=(), stale=()),
-        views=_LOOK,
-        hosts=frozenset({host.name}),
-        risk=Risk.CHANGE,
-        usually="under a second",
+    return on_guard(
+        host,
+        f"unlink-{host.name}",
+        "no Patroni takes its programs from there any more",
+        judge,
+        actions,
+        lambda now: rebound(now, host.name, links=(), missing=(), stale=()),
     )
 
 
@@ -144,10 +132,7 @@ def bind(host: HostConfig, settings: Mapping[str, Any]) -> Step:
     """The one value in Patroni's own file."""
     directory, file = _directory(settings), str(settings["file"])
 
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        seen = facts_of(now, host.name)
-        if seen is None:
-            return unseen(now, host.name)
+    def judge(seen: GuardFacts) -> Verdict:
         if seen.binding.stage == "bound" and seen.binding.directory == directory:
             return satisfied(f"{file} on {host.name} names {directory}")
         if seen.binding.stage == "changed":
@@ -162,26 +147,20 @@ def bind(host: HostConfig, settings: Mapping[str, Any]) -> Step:
         deaf = seen.binding.processes if seen else ()
         return rebound(now, host.name, stage="bound", directory=directory, deaf=deaf)
 
-    return Step(
-        id=f"bind-{host.name}",
-        why="postgresql.bin_dir alone is changed, as Patroni's own YAML library finds it; the file as it was stays beside it",
-        check=check,
-        actions=actions,
-        expect=expect,
-        views=_LOOK,
-        hosts=frozenset({host.name}),
-        risk=Risk.CHANGE,
-        usually="under a second",
+    return on_guard(
+        host,
+        f"bind-{host.name}",
+        "postgresql.bin_dir alone is changed, as Patroni's own YAML library finds it; the file as it was stays beside it",
+        judge,
+        actions,
+        expect,
     )
 
 
 def restore(host: HostConfig) -> Step:
     """The file as it was."""
 
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        seen = facts_of(now, host.name)
-        if seen is None:
-            return unseen(now, host.name)
+    def judge(seen: GuardFacts) -> Verdict:
         if seen.binding.stage in (None, "restored"):
             return satisfied(f"Patroni's file on {host.name} is not changed by pgops")
         return needed(f"Patroni's file on {host.name} names {seen.binding.directory}")
@@ -190,16 +169,13 @@ def restore(host: HostConfig) -> Step:
         seen = facts_of(now, host.name)
         return rebound(now, host.name, stage="restored", deaf=seen.binding.processes if seen else ())
 
-    return _unbinding(host, "restore", "Patroni takes PostgreSQL's own programs again, once restarted", check, expect)
+    return _unbinding(host, "restore", "Patroni takes PostgreSQL's own programs again, once restarted", judge, expect)
 
 
 def forget(host: HostConfig) -> Step:
     """What was noted beside the file."""
 
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        seen = facts_of(now, host.name)
-        if seen is None:
-            return unseen(now, host.name)
+    def judge(seen: GuardFacts) -> Verdict:
         if seen.binding.stage is None:
             return satisfied(f"nothing is noted beside Patroni's file on {host.name}")
         return needed(f"beside Patroni's file on {host.name} is noted that it was set back")
@@ -207,14 +183,14 @@ def forget(host: HostConfig) -> Step:
     def expect(now: Snapshot) -> Snapshot:
         return rebound(now, host.name, stage=None, directory=None, deaf=())
 
-    return _unbinding(host, "forget", "nothing of pgops stays beside Patroni's file", check, expect)
+    return _unbinding(host, "forget", "nothing of pgops stays beside Patroni's file", judge, expect)
 
 
 def _unbinding(
     host: HostConfig,
     stage: str,
     why: str,
-    check: Callable[[Snapshot, Snapshot], Verdict],
+    judge: Callable[[GuardFacts], Verdict],
     expect: Callable[[Snapshot], Snapshot],
 ) -> Step:
     def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
@@ -222,17 +198,7 @@ def _unbinding(
         file = file_of(host, seen)
         return _write(stage, host, file, seen.binding.directory or "", seen) if seen and file else ()
 
-    return Step(
-        id=f"{stage}-{host.name}",
-        why=why,
-        check=check,
-        actions=actions,
-        expect=expect,
-        views=_LOOK,
-        hosts=frozenset({host.name}),
-        risk=Risk.CHANGE,
-        usually="under a second",
-    )
+    return on_guard(host, f"{stage}-{host.name}", why, judge, actions, expect)
 
 
 def file_of(host: HostConfig, seen: GuardFacts | None) -> str | None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from pgops.config.model import HostConfig
 from pgops.observe.guard_facts import GuardFacts
 from pgops.observe.guards import PROGRAMS, digests_of, settings_path
-from pgops.observe.snapshot import Snapshot, View
+from pgops.observe.snapshot import Snapshot
 from pgops.plan.actions import Action, WriteFile
-from pgops.plan.step import Risk, Step, Verdict, blocked, needed, satisfied
+from pgops.plan.step import Step, Verdict, blocked, needed, satisfied
 from pgops.readings import Known, known
-from pgops_recover.guard_seeing import facts_of, unseen
+from pgops_recover.guard_seeing import facts_of, on_guard
 from pgops_recover.programs import source_of
 
 _SOURCES = {"pg_rewind": "guard", "keep.py": "keep"}
@@ -31,10 +31,7 @@ def tell(host: HostConfig, settings: Mapping[str, Any]) -> Step:
     path = settings_path(host.data_dir or "")
     directory = wrapper.rpartition("/")[0]
 
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        seen = facts_of(now, host.name)
-        if seen is None:
-            return unseen(now, host.name)
+    def judge(seen: GuardFacts) -> Verdict:
         if not settings["bin_dir"]:
             return blocked(
                 f"where the real pg_rewind of {host.name} is, is not known",
@@ -53,16 +50,13 @@ def tell(host: HostConfig, settings: Mapping[str, Any]) -> Step:
             *(WriteFile(host.name, f"{directory}/{name}", texts[name], 0o755) for name in reversed(PROGRAMS)),
         )
 
-    return Step(
-        id=f"guard-{host.name}",
-        why="what Patroni is told to call must be there on every member that it may rewind",
-        check=check,
-        actions=actions,
-        expect=lambda now: _predicted(now, host.name, settings, digests_of(texts)),
-        views=frozenset({View.GUARD}),
-        hosts=frozenset({host.name}),
-        risk=Risk.CHANGE,
-        usually="under a second",
+    return on_guard(
+        host,
+        f"guard-{host.name}",
+        "what Patroni is told to call must be there on every member that it may rewind",
+        judge,
+        actions,
+        lambda now: _predicted(now, host.name, settings, digests_of(texts)),
     )
 
 
@@ -92,7 +86,7 @@ def forget_programs(host: HostConfig) -> Step:
         seen = facts_of(now, host.name)
         return _predicted(now, host.name, seen.settings if seen else None, {})
 
-    return _removal(host, f"remove-programs-{host.name}", "no member calls them any more", judge, actions, expect)
+    return on_guard(host, f"remove-programs-{host.name}", "no member calls them any more", judge, actions, expect)
 
 
 def forget_settings(host: HostConfig) -> Step:
@@ -109,32 +103,7 @@ def forget_settings(host: HostConfig) -> Step:
     def expect(now: Snapshot) -> Snapshot:
         return _predicted(now, host.name, None, {})
 
-    return _removal(host, f"remove-{host.name}", "nothing is left but what it kept", judge, actions, expect)
-
-
-def _removal(
-    host: HostConfig,
-    id_: str,
-    why: str,
-    judge: Callable[[GuardFacts], Verdict],
-    actions: Callable[[Snapshot, Snapshot], tuple[Action, ...]],
-    expect: Callable[[Snapshot], Snapshot],
-) -> Step:
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        seen = facts_of(now, host.name)
-        return unseen(now, host.name) if seen is None else judge(seen)
-
-    return Step(
-        id=id_,
-        why=why,
-        check=check,
-        actions=actions,
-        expect=expect,
-        views=frozenset({View.GUARD}),
-        hosts=frozenset({host.name}),
-        risk=Risk.CHANGE,
-        usually="under a second",
-    )
+    return on_guard(host, f"remove-{host.name}", "nothing is left but what it kept", judge, actions, expect)
 
 
 def _predicted(now: Snapshot, name: str, settings: Mapping[str, Any] | None, programs_: Mapping[str, str]) -> Snapshot:

@@ -1,12 +1,14 @@
-"""What is seen of the guard of one member, and the snapshot with something of it changed."""
+"""What is seen of the guard of one member, the snapshot with something of it changed, and a step that changes it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from pgops.config.model import HostConfig
 from pgops.observe.guard_facts import GuardFacts
-from pgops.observe.snapshot import Snapshot
-from pgops.plan.step import Verdict, unread
+from pgops.observe.snapshot import Snapshot, View
+from pgops.plan.step import Derive, Risk, Step, Verdict, unread
 from pgops.readings import Known, known, reason
 
 
@@ -30,3 +32,30 @@ def rebound(now: Snapshot, name: str, **changes: object) -> Snapshot:
         return now
     binding = replace(seen.binding, **changes)  # type: ignore[arg-type] # its own fields
     return now.with_node(replace(node, guard=Known(replace(seen, binding=binding))))
+
+
+def on_guard(
+    host: HostConfig,
+    id_: str,
+    why: str,
+    judge: Callable[[GuardFacts], Verdict],
+    actions: Derive,
+    expect: Callable[[Snapshot], Snapshot],
+) -> Step:
+    """A step whose outcome is seen of the guard of this host alone."""
+
+    def check(_first: Snapshot, now: Snapshot) -> Verdict:
+        seen = facts_of(now, host.name)
+        return unseen(now, host.name) if seen is None else judge(seen)
+
+    return Step(
+        id=id_,
+        why=why,
+        check=check,
+        actions=actions,
+        expect=expect,
+        views=frozenset({View.GUARD}),
+        hosts=frozenset({host.name}),
+        risk=Risk.CHANGE,
+        usually="under a second",
+    )

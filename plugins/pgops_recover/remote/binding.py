@@ -18,6 +18,8 @@ import subprocess
 import sys
 from typing import Any
 
+from pgops_recover.remote.durable import flush_directory
+
 _PARSE_S = 30.0
 _LIMIT_BYTES = 1024 * 1024
 
@@ -205,21 +207,13 @@ def _put(path: str, content: bytes, *, like: str, expected: bytes | None = None)
         if os.path.lexists(fresh):
             os.unlink(fresh)
         raise
-    _flush(os.path.dirname(path))
+    flush_directory(os.path.dirname(path))
 
 
 def _remove(path: str) -> None:
     if os.path.lexists(path):
         os.unlink(path)
-        _flush(os.path.dirname(path))
-
-
-def _flush(directory: str) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        flush_directory(os.path.dirname(path))
 
 
 def _patronis(file: str) -> list[tuple[str, str]]:

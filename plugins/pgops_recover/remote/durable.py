@@ -17,7 +17,12 @@ def write_durably(path: str, text: str) -> None:
 def rename_durably(source: str, target: str) -> None:
     """Give a file whose content is on the disk its name, so that the name is on the disk as well. Raises OSError."""
     os.rename(source, target)
-    handle = os.open(os.path.dirname(target), os.O_RDONLY | os.O_DIRECTORY)
+    flush_directory(os.path.dirname(target))
+
+
+def flush_directory(path: str) -> None:
+    """The names in it are on the disk when this returns. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
     finally:

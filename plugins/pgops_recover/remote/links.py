@@ -13,6 +13,8 @@ import json
 import os
 import sys
 
+from pgops_recover.remote.durable import flush_directory
+
 
 class Fault(Exception):
     """Why it cannot be done: a sentence."""
@@ -72,11 +74,7 @@ def _unlink(directory: str, names: set[str]) -> None:
     for name in sorted(names):
         os.unlink(f"{directory}/{name}")
     if os.path.isdir(directory):
-        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        flush_directory(directory)
 
 
 if __name__ == "__main__":

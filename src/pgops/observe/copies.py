@@ -11,7 +11,7 @@ from typing import Any
 from pgops.clients.json_text import parse_json
 from pgops.hosts.host import Host, HostFault, Identity
 from pgops.observe.branch_facts import CopyFacts, Proof
-from pgops.observe.fields import ShapeFault, as_list, as_mapping, integer, iso_moment, text
+from pgops.observe.fields import ShapeFault, as_list, as_mapping, integer, iso_moment, text, told_text
 from pgops.observe.salvages import parse_applied
 from pgops.readings import Known, Reading, Unknown
 from pgops.render.text import printable
@@ -82,13 +82,13 @@ def _copy(path: str, manifest: Mapping[str, Any], done: frozenset[str], notes: S
     pieces = as_list(manifest.get("pieces"), "pieces") if manifest.get("pieces") else []
     return CopyFacts(
         path=path,
-        run=_told(manifest, "run"),
-        procedure=_told(manifest, "procedure"),
-        node=_told(manifest, "node"),
+        run=told_text(manifest, "run"),
+        procedure=told_text(manifest, "procedure"),
+        node=told_text(manifest, "node"),
         made_at=_moment(manifest),
-        by=_told(manifest, "by"),
+        by=told_text(manifest, "by"),
         reason=text(manifest, "reason") or "",
-        parts=tuple((_told(part, "what"), _told(part, "path")) for part in parts),
+        parts=tuple((told_text(part, "what"), told_text(part, "path")) for part in parts),
         accounted="accounted" in done,
         salvaged="salvaged" in done,
         quarantined="quarantined" in done,
@@ -110,13 +110,6 @@ def _proof(told: Mapping[str, Any]) -> Proof:
 
 def _paper(content: str, name: str) -> Mapping[str, Any]:
     return as_mapping(parse_json(b64decode(content, validate=True)), name)
-
-
-def _told(mapping: Mapping[str, Any], name: str) -> str:
-    value = text(mapping, name)
-    if value is None:
-        raise ShapeFault(f"{name} is missing")
-    return value
 
 
 def _moment(manifest: Mapping[str, Any]) -> datetime:

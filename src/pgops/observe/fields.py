@@ -98,3 +98,19 @@ def iso_moment(value: str | None) -> datetime | None:
 def _kind(value: object) -> str:
     names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
+
+
+def told_text(mapping: Mapping[str, Any], name: str) -> str:
+    """As `text`, of a field that must be there. Raises `ShapeFault`."""
+    value = text(mapping, name)
+    if value is None:
+        raise ShapeFault(f"{name} is missing")
+    return value
+
+
+def told_integer(mapping: Mapping[str, Any], name: str) -> int:
+    """As `integer`, of a field that must be there. Raises `ShapeFault`."""
+    value = integer(mapping, name)
+    if value is None:
+        raise ShapeFault(f"{name} is missing")
+    return value

@@ -9,7 +9,7 @@ from typing import Any
 from pgops.clients.json_text import parse_json
 from pgops.hosts.host import Host, HostFault, Identity
 from pgops.hosts.programs import command_of
-from pgops.observe.fields import ShapeFault, as_list, as_mapping, integer, iso_moment, text
+from pgops.observe.fields import ShapeFault, as_list, as_mapping, integer, iso_moment, text, told_integer, told_text
 from pgops.observe.salvage_facts import (
     AppliedScript,
     BegunScript,
@@ -58,9 +58,9 @@ def parse_applied(records: Sequence[object]) -> tuple[AppliedScript, ...]:
 
 def _folder(told: Mapping[str, Any]) -> SalvageFolder:
     return SalvageFolder(
-        keep=_text(told, "keep"),
-        stamp=_text(told, "stamp"),
-        **{name: _number(told, name) for name in ("files", "size_bytes", "tables", "rows")},
+        keep=told_text(told, "keep"),
+        stamp=told_text(told, "stamp"),
+        **{name: told_integer(told, name) for name in ("files", "size_bytes", "tables", "rows")},
         scripts=tuple(map(_script, _mappings(told, "scripts"))),
     )
 
@@ -70,9 +70,9 @@ def _script(told: Mapping[str, Any]) -> SalvageScript:
     if ends not in (None, "commit", "rollback"):
         raise ShapeFault(f"a script ends in {ends}")
     return SalvageScript(
-        _text(told, "file"),
-        _text(told, "database"),
-        _text(told, "sha256"),
+        told_text(told, "file"),
+        told_text(told, "database"),
+        told_text(told, "sha256"),
         ends,  # type: ignore[arg-type] # one of the words above
         text(told, "fault"),
     )
@@ -80,17 +80,17 @@ def _script(told: Mapping[str, Any]) -> SalvageScript:
 
 def _carried(told: Mapping[str, Any]) -> CarriedFolder:
     return CarriedFolder(
-        path=_text(told, "path"),
+        path=told_text(told, "path"),
         stamp=text(told, "stamp"),
-        files=_number(told, "files"),
-        size_bytes=_number(told, "size_bytes"),
+        files=told_integer(told, "files"),
+        size_bytes=told_integer(told, "size_bytes"),
         applied=parse_applied(_mappings(told, "applied")),
         begun=tuple(
-            BegunScript(_text(each, "database"), _text(each, "script_sha256"), json.dumps(each, sort_keys=True))
+            BegunScript(told_text(each, "database"), told_text(each, "script_sha256"), json.dumps(each, sort_keys=True))
             for each in _mappings(told, "begun")
         ),
         failed=tuple(
-            FailedScript(*(printable(_text(each, name)) for name in ("database", "script_sha256", "run", "reason")))
+            FailedScript(*(printable(told_text(each, name)) for name in ("database", "script_sha256", "run", "reason")))
             for each in _mappings(told, "failed")
         ),
     )
@@ -103,33 +103,19 @@ def _applied(told: Mapping[str, Any]) -> AppliedScript:
     if outcome not in ("committed", "unknown") or at is None:
         raise ShapeFault("a record of what was applied is not as pgops writes it")
     return AppliedScript(
-        database=_text(told, "database"),
-        sha256=_text(told, "script_sha256"),
+        database=told_text(told, "database"),
+        sha256=told_text(told, "script_sha256"),
         outcome=outcome,  # type: ignore[arg-type] # one of the words above
-        xid=_number(told, "xid"),
+        xid=told_integer(told, "xid"),
         at=at,
-        by=_text(told, "by"),
-        leader=_text(told, "leader"),
-        inserted=_number(told, "inserted"),
-        updated=_number(told, "updated"),
-        deleted=_number(told, "deleted"),
+        by=told_text(told, "by"),
+        leader=told_text(told, "leader"),
+        inserted=told_integer(told, "inserted"),
+        updated=told_integer(told, "updated"),
+        deleted=told_integer(told, "deleted"),
         fault=text(told, "fault"),
     )
 
 
 def _mappings(told: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     return [as_mapping(each, name) for each in as_list(told.get(name), name)]
-
-
-def _text(told: Mapping[str, Any], name: str) -> str:
-    value = text(told, name)
-    if value is None:
-        raise ShapeFault(f"{name} is missing")
-    return value
-
-
-def _number(told: Mapping[str, Any], name: str) -> int:
-    value = integer(told, name)
-    if value is None:
-        raise ShapeFault(f"{name} is missing")
-    return value
