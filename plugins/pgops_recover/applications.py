@@ -66,6 +66,12 @@ class Seen:
         return tuple(script for script in self.folder.scripts if self.verdict_on(script) is None)
 
 
+def unseen_hosts(now: Snapshot) -> str:
+    """The members whose hosts do not tell what lies there, each with the reason; empty: every one does."""
+    nodes = [node for host in now.cluster.hosts if (node := now.node(host.name)) is not None]
+    return "; ".join(f"{node.name}: {reason(node.salvages)}" for node in nodes if known(node.salvages) is None)
+
+
 def left_on(now: Snapshot, run: str, name: str) -> list[tuple[str, CarriedFolder]]:
     """What lies on any host of the salvage folder of that run's copy of this member, by host."""
     found = []

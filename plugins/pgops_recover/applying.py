@@ -37,6 +37,7 @@ from pgops_recover.applications import (
     on_leader,
     see,
     told_before,
+    unseen_hosts,
 )
 from pgops_recover.programs import argv_of
 from pgops_recover.salvaging import copies_of, find_copies
@@ -77,13 +78,9 @@ def _everything_is_seen() -> Step:
     """A host that is not seen may have a record of a run that was cut off there."""
 
     def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        unseen = [
-            f"{host.name}: {reason(node.salvages)}"
-            for host in now.cluster.hosts
-            if (node := now.node(host.name)) is not None and known(node.salvages) is None
-        ]
+        unseen = unseen_hosts(now)
         if unseen:
-            return unread(f"whether something was applied before cannot be seen everywhere: {'; '.join(unseen)}")
+            return unread(f"whether something was applied before cannot be seen everywhere: {unseen}")
         return satisfied("every host tells what lies there of earlier goes")
 
     return Step(

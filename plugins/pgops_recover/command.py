@@ -142,9 +142,11 @@ def _call(ctx: click.Context, name: str, *words: str) -> None:
     if command is None:
         say(f"there is no command {name} here; run it where there is: {again}")
         return
+    from pgops.cli.run import tell
+
     try:
         with command.make_context(name, list(words), parent=root) as own:
             command.invoke(own)
     except PgopsError as error:
-        why = f": {error.why}" if error.why else ""
-        say(f"warning: {error}{why}; the recovery is done all the same. Once that is mended: {again}")
+        tell(error)
+        say(f"the recovery is done all the same. Once that is mended: {again}")

@@ -11,7 +11,7 @@ from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import Action, Again, RunCommand
 from pgops.plan.step import Params, Part, Pinned, Procedure, Risk, Step, Verdict, needed, satisfied, unread
 from pgops.readings import Known, known, reason
-from pgops_recover.applications import left_on, not_brought_back, tell
+from pgops_recover.applications import left_on, not_brought_back, tell, unseen_hosts
 from pgops_recover.salvaging import copies_of, find_copies
 
 _LONG_S = 3600.0
@@ -32,11 +32,9 @@ def _steps(params: Params, pinned: Pinned, first: Snapshot) -> tuple[Part, ...]:
 
 def _seen_everywhere() -> Step:
     def check(_first: Snapshot, now: Snapshot) -> Verdict:
-        hosts = {host.name for host in now.cluster.hosts}
-        unseen = [node for node in now.nodes if node.name in hosts and known(node.salvages) is None]
+        unseen = unseen_hosts(now)
         if unseen:
-            told = "; ".join(f"{node.name}: {reason(node.salvages)}" for node in unseen)
-            return unread(f"whether rows were carried there cannot be seen everywhere: {told}")
+            return unread(f"whether rows were carried there cannot be seen everywhere: {unseen}")
         return satisfied("every host tells what lies there")
 
     return Step(

@@ -11,7 +11,7 @@ Sources: Patroni docs, yaml_configuration.rst, postgresql.bin_name (since 3.0.3)
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from pgops.observe.record_facts import LeftOutRecord
 from pgops.observe.records import LEFT_OUT, left_out_value
 from pgops.observe.snapshot import DcsKeys, Node, Snapshot, View
 from pgops.plan.actions import Action, ChangeKeys
-from pgops.plan.step import Pinned, Risk, Step, Verdict, blocked, needed, satisfied, unread
+from pgops.plan.step import Check, Derive, Pinned, Risk, Step, Verdict, blocked, needed, satisfied, unread
 from pgops.readings import Known, known, reason
 from pgops.steps.services import find_service
 from pgops_recover.guard_fitness import knows_no_name
@@ -168,7 +168,7 @@ def allow_rewind() -> Step:
     return _on_keys("allow-rewind", "what the members that were left out have is kept now", check, actions, expect)
 
 
-def _on_keys(id_: str, why: str, check: Any, actions: Any, expect: Any) -> Step:
+def _on_keys(id_: str, why: str, check: Check, actions: Derive, expect: Callable[[Snapshot], Snapshot]) -> Step:
     return Step(
         id=id_,
         why=why,

@@ -16,7 +16,7 @@ from typing import Any
 
 from pgops_recover.remote.durable import write_durably
 from pgops_recover.remote.opening import Fault, Server, answer
-from pgops_recover.remote.versions import DATABASES, NAMES, Versions, doubt_count, table_key
+from pgops_recover.remote.versions import DATABASES, NAMES, Versions, doubt_count, is_users_table, table_key
 from pgops_recover.remote.working import TooLarge, opened_copy
 
 
@@ -59,11 +59,11 @@ def _count(server: Server, account: Mapping[str, Any], versions: Versions) -> di
             continue
         wanted = ", ".join(f"({item['tablespace']}, {item['filenode']})" for item in own)
         found = server.rows(database["name"], NAMES.format(wanted=wanted))
-        named = {(row["space"], row["node"]): row for row in found if row["kind"] == "r"}
+        named = {(row["space"], row["node"]): row for row in found if is_users_table(row)}
         for item in own:
             row = named.get((item["tablespace"], item["filenode"]))
-            if row is None or row["schema"] in ("pg_catalog", "information_schema", "pg_toast"):
-                continue  # a catalogue, an index, or a file of no table any more
+            if row is None:
+                continue
             statement = versions.statement(row["quoted"], table_key(item))
             count = int(server.ask(database["name"], f"SELECT count(*) FROM ({statement}) r"))  # noqa: S608 - ours
             doubt = None if account["gaps"] else doubt_count(row["quoted"], count, item)

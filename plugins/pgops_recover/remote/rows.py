@@ -23,7 +23,7 @@ from typing import Any
 
 from pgops_recover.remote.applying import COLUMNS, REFERENCES, write_script
 from pgops_recover.remote.opening import Server, answer
-from pgops_recover.remote.versions import DATABASES, NAMES, Versions, doubt_count, table_key
+from pgops_recover.remote.versions import DATABASES, NAMES, Versions, doubt_count, is_users_table, table_key
 from pgops_recover.remote.working import opened_copy
 
 _FIRST_USER_OID = 16384
@@ -130,7 +130,7 @@ class _Folder:
                         f"{name}: the file {item['filenode']} is of no table any more: dropped, or rewritten"
                     )
                 continue
-            if row["kind"] == "r" and row["schema"] not in ("pg_catalog", "information_schema", "pg_toast"):
+            if is_users_table(row):
                 table = self._read_table(name, folder, encoding, row, item)
                 if table is None:
                     continue

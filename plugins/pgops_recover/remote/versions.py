@@ -67,6 +67,11 @@ def doubt_count(table: str, count: int, item: Mapping[str, Any]) -> str | None:
     return None if least <= count <= most else f"{table}: {count} rows are live, and the WAL tells of {least} to {most}"
 
 
+def is_users_table(row: Mapping[str, Any]) -> bool:
+    """Whether what `NAMES` says of a file is a table with rows of users: no catalogue, no index, and not gone."""
+    return row["kind"] == "r" and row["schema"] not in ("pg_catalog", "information_schema", "pg_toast")
+
+
 def table_key(item: Mapping[str, Any]) -> Key:
     """The key of a relation of the account."""
     return str(item["tablespace"]), str(item["database"]), str(item["filenode"])
