@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext, redirect_stdout
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import click
 
 from pgops.cli.acting import Choices, act, acting_options
 from pgops.cli.streams import say
-from pgops.errors import PgopsError
+from pgops.errors import ExitCode, PgopsError
 
 if TYPE_CHECKING:
     from pgops.config.model import ClusterConfig
@@ -121,7 +123,10 @@ def _follow_up(ctx: click.Context, choices: Choices, cluster: ClusterConfig, sur
     The recovery is done, and whatever these come to does not change how it ended: it is told. Nothing is expired: what the
     guard kept is read on a backup from before the fork, and WAL of a branch that lost is fetched from the archive.
     """
-    _call(ctx, "health", "--deep", "--cluster", cluster.name)
+    with redirect_stdout(StringIO()) if choices.quiet else nullcontext() as said:
+        code = _call(ctx, "health", "--deep", "--cluster", cluster.name)
+    if said is not None and code:
+        click.echo(said.getvalue(), nl=False)
     if not backup or cluster.stanza is None:
         return
     if not choices.quiet:
@@ -133,20 +138,21 @@ def _follow_up(ctx: click.Context, choices: Choices, cluster: ClusterConfig, sur
     _call(ctx, "backup", *words)
 
 
-def _call(ctx: click.Context, name: str, *words: str) -> None:
-    """A command of another plugin, in this process; what it refuses is said, with the command to repeat it."""
+def _call(ctx: click.Context, name: str, *words: str) -> int:
+    """The exit code of a command of another plugin, in this process; what it refuses is told, and how to repeat it."""
     root = ctx.find_root()
     group = root.command
     command = group.get_command(root, name) if isinstance(group, click.Group) else None
     again = " ".join(("pgops", name, *words))
     if command is None:
         say(f"there is no command {name} here; run it where there is: {again}")
-        return
+        return ExitCode.FAILED
     from pgops.cli.run import tell
 
     try:
         with command.make_context(name, list(words), parent=root) as own:
-            command.invoke(own)
+            return int(command.invoke(own) or 0)
     except PgopsError as error:
         tell(error)
         say(f"the recovery is done all the same. Once that is mended: {again}")
+        return error.exit_code
