@@ -55,10 +55,12 @@ def start_dead(lab: Lab, names: tuple[str, ...], tell: Tell) -> tuple[str, ...]:
     """Start those of `names` that do not run. A held one is left, and told. Gives the names that were started."""
     started = []
     for program in supervisor.programs(lab):
-        if program.name not in names or program.state in ("RUNNING", "STARTING"):
+        if program.name not in names or program.state == "RUNNING":
             continue
-        if (lab.hold_dir / program.name).exists():
+        if (lab.hold_dir / program.name).exists():  # supervisord tries it again and again: STARTING, and down at once
             tell(f"{program.name} is held and stays down")
+            continue
+        if program.state == "STARTING":
             continue
         supervisor.start(lab, program.name)
         started.append(program.name)
