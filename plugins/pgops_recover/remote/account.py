@@ -27,6 +27,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, BinaryIO
 
+from pgops.hosts.remote.answering import answer
 from pgops_recover.remote.records import (
     Counts,
     Event,
@@ -58,13 +59,7 @@ _TOLD = ("tablespace", "database", "filenode", "inserted", "updated", "deleted")
 
 def main(words: list[str]) -> int:
     """Print the account; 74 and a sentence where there is none."""
-    os.umask(0o077)
-    try:
-        print(json.dumps(account(json.loads(words[0]))))
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 74
-    return 0
+    return answer(lambda: account(json.loads(words[0])))
 
 
 def account(wish: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ and `records/back/applied.json` tells of it afterwards. What changed nothing is 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -25,11 +24,11 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from pgops.hosts.remote.answering import Fault, alone_in, answer
+from pgops.hosts.remote.durable import write_durably
 from pgops.hosts.remote.files import files_of, sha256_of
 from pgops.hosts.remote.psql_script import COMMIT, Script, ScriptFault, read_script
-from pgops_recover.remote.durable import write_durably
 from pgops_recover.remote.leading import Leading, sentence_of
-from pgops_recover.remote.opening import Fault, answer
 from pgops_recover.remote.outcomes import ABORTED, COMMITTED, MARK, UNKNOWN, flush, outcome_of, system_of
 
 _TAG = re.compile(rb"(?:INSERT 0|UPDATE|DELETE) (\d+)\n")
@@ -51,12 +50,8 @@ def main(words: list[str]) -> int:
 
 def _apply_alone(wish: Mapping[str, Any]) -> str:
     os.makedirs(wish["records"], mode=0o700, exist_ok=True)
-    handle = os.open(wish["records"], os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # one that was cut off may still be at work here
+    with alone_in(wish["records"]):
         return apply(wish)
-    finally:
-        os.close(handle)
 
 
 def apply(wish: Mapping[str, Any]) -> str:

@@ -9,47 +9,33 @@ patroni/config.py (the file is read by yaml.safe_load), patroni/postgresql/__ini
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import stat
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-from pgops_recover.remote.durable import flush_directory
+from pgops.hosts.remote.answering import Fault, alone_in, answer
+from pgops.hosts.remote.durable import flush_directory
 
 _PARSE_S = 30.0
 _LIMIT_BYTES = 1024 * 1024
 
 
-class Fault(Exception):
-    """Why it cannot be done: a sentence."""
-
-
 def main(words: list[str]) -> int:
     """Do one stage. 74 and a sentence where it cannot be done."""
-    os.umask(0o077)
-    try:
-        wish = json.loads(words[0])
-        place = os.path.dirname(wish["file"])
-        _refuse_place(place)
-        handle = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)  # an earlier one that was cut off may still be at work
-            _STAGES[wish["stage"]](wish["file"], wish["directory"], words[1])
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except Fault as fault:
-        print(fault, file=sys.stderr)
-        return 74
-    except (OSError, subprocess.SubprocessError) as error:
-        what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else type(error).__name__
-        print(what, file=sys.stderr)
-        return 74
-    return 0
+    return answer(lambda: _stage(json.loads(words[0]), words[1]))
+
+
+def _stage(wish: Mapping[str, Any], helper: str) -> None:
+    place = os.path.dirname(wish["file"])
+    _refuse_place(place)
+    with alone_in(place):
+        _STAGES[wish["stage"]](wish["file"], wish["directory"], helper)
+        flush_directory(place)
 
 
 def bind(file: str, directory: str, helper: str) -> None:

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pgops.hosts.remote.answering import Fault, answer
 from pgops_recover.remote.leading import Leading
-from pgops_recover.remote.opening import Fault, answer
 
 OWN_COLUMNS = (b"_pgops_xid", b"_pgops_committed_at", b"_pgops_change", b"_pgops_ctid")
 _CHANGE = 2

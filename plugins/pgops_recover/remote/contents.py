@@ -17,6 +17,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from pgops.hosts.remote.answering import answer
+
 _PAPERS = {"manifest": "manifest.json", "account": "account/account.json", "salvage": "salvage/summary.json"}
 _PAPER_LIMIT_BYTES = 2 * 1024 * 1024
 """pgops takes no more than a few MiB from one command."""
@@ -24,8 +26,7 @@ _PAPER_LIMIT_BYTES = 2 * 1024 * 1024
 
 def main(words: list[str]) -> int:
     """Print the document."""
-    print(json.dumps(read(json.loads(words[0]))))
-    return 0
+    return answer(lambda: read(json.loads(words[0])))
 
 
 def read(wish: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,29 +23,21 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from pgops.hosts.remote.answering import Fault, answer
+from pgops.hosts.remote.durable import flush_directory, rename_durably, write_durably
+
 _SEGMENT = re.compile(r"[0-9A-F]{24}(\.partial)?")
 _HISTORY = re.compile(r"[0-9A-F]{8}\.history")
 
 
-class Fault(Exception):
-    """Why it cannot be done: a sentence."""
-
-
 def main(words: list[str]) -> int:
     """Do one stage, and print what there is now as JSON. 74 and a sentence where it cannot be done."""
-    os.umask(0o077)
-    try:
-        wish = json.loads(words[0])
-        with _alone(f"{wish['data_dir']}.pgops-lock"):
-            parts = keep_wal(wish) if wish["stage"] == "wal" else keep_data(wish)
-    except Fault as fault:
-        print(fault, file=sys.stderr)
-        return 74
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 74
-    print(json.dumps({"parts": parts}))
-    return 0
+    return answer(lambda: {"parts": _stage(json.loads(words[0]))})
+
+
+def _stage(wish: Mapping[str, Any]) -> list[dict[str, Any]]:
+    with _alone(f"{wish['data_dir']}.pgops-lock"):
+        return keep_wal(wish) if wish["stage"] == "wal" else keep_data(wish)
 
 
 class _alone:
@@ -88,14 +80,12 @@ def keep_wal(wish: Mapping[str, Any]) -> list[dict[str, Any]]:
     for each in names:
         _copy(f"{source}/{each}", f"{making}/wal/{each}")
     waiting = sorted(each[:-6] for each in _listed(f"{source}/archive_status") if each.endswith(".ready"))
-    _write(f"{making}/not_archived.txt", "".join(f"{each}\n" for each in waiting))
-    _write(f"{making}/pg_wal.tsv", _listing(source))
+    write_durably(f"{making}/not_archived.txt", "".join(f"{each}\n" for each in waiting))
+    write_durably(f"{making}/pg_wal.tsv", _listing(source))
     parts = [{"what": "wal", "path": f"{keep}/wal"}]
-    _write(f"{making}/manifest.json", _manifest(wish, parts))
-    _flush(f"{making}/wal")
-    _flush(making)
-    os.rename(making, keep)
-    _flush(parent)
+    write_durably(f"{making}/manifest.json", _manifest(wish, parts))
+    flush_directory(f"{making}/wal")
+    rename_durably(making, keep)
     return parts
 
 
@@ -110,21 +100,19 @@ def keep_data(wish: Mapping[str, Any]) -> list[dict[str, Any]]:
         _refuse_running(wish)
         for each in _wal_names(wish):
             _copy_again(f"{data_dir}/pg_wal/{each}", f"{keep}/wal/{each}")
-        _flush(f"{keep}/wal")
+        flush_directory(f"{keep}/wal")
         for link in _links(data_dir):
             _move_target(link, wish["run"])
         os.rename(data_dir, kept)
-        _flush(keep)
-        _flush(os.path.dirname(data_dir))
+        flush_directory(keep)
+        flush_directory(os.path.dirname(data_dir))
     parts: list[dict[str, Any]] = [{"what": "wal", "path": f"{keep}/wal"}, {"what": "data", "path": kept}]
     for link in _links(kept):
         oid = os.path.basename(link)
         part: dict[str, Any] = {"what": "wal-directory"} if oid == "pg_wal" else {"what": "tablespace", "oid": int(oid)}
         target = os.readlink(link)
         parts.append({**part, "path": target, "was": target[: -len(_suffix(wish["run"]))]})
-    _write(f"{keep}/manifest.json.new", _manifest(wish, parts))
-    os.rename(f"{keep}/manifest.json.new", f"{keep}/manifest.json")
-    _flush(keep)
+    write_durably(f"{keep}/manifest.json", _manifest(wish, parts))
     return parts
 
 
@@ -182,12 +170,12 @@ def _move_target(link: str, run: str) -> None:
     if target != moved:
         if not os.path.lexists(moved):
             os.rename(target, moved)
-            _flush(os.path.dirname(target))
+            flush_directory(os.path.dirname(target))
         if os.path.lexists(f"{link}.new"):  # left by one that was cut off
             os.unlink(f"{link}.new")
         os.symlink(moved, f"{link}.new")
         os.rename(f"{link}.new", link)
-        _flush(os.path.dirname(link))
+        flush_directory(os.path.dirname(link))
 
 
 def _wal_names(wish: Mapping[str, Any]) -> list[str]:
@@ -260,21 +248,6 @@ def _parts(keep: str) -> list[dict[str, Any]]:
 
 def _manifest(wish: Mapping[str, Any], parts: list[dict[str, Any]]) -> str:
     return json.dumps({**wish["manifest"], "parts": parts}, indent=2) + "\n"
-
-
-def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush(directory: str) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-from pgops_recover.remote.opening import Fault
+from pgops.hosts.remote.answering import Fault
 
 _ANSWER_S = 3600.0
 _CONNECT_S = 10

@@ -13,7 +13,6 @@ pg_wal) and xlog.c (StartupXLOG, the new timeline at the end of archive recovery
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -26,8 +25,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pgops_recover.remote.durable import write_durably
-from pgops_recover.remote.opening import ALONE, Fault, answer
+from pgops.hosts.remote.answering import Fault, alone_in, answer
+from pgops.hosts.remote.durable import write_durably
+from pgops_recover.remote.opening import ALONE
 
 _LIFT_S = 3600.0
 _STOP_S = 6 * 3600.0
@@ -43,12 +43,8 @@ def main(words: list[str]) -> int:
 
 
 def _lift_alone(wish: Mapping[str, Any]) -> int:
-    handle = os.open(wish["data_dir"], os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # one that was cut off may still be at work here
+    with alone_in(wish["data_dir"]):
         return lift(wish)
-    finally:
-        os.close(handle)
 
 
 def lift(wish: Mapping[str, Any]) -> int:

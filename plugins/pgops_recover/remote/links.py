@@ -12,33 +12,27 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
 
-from pgops_recover.remote.durable import flush_directory
-
-
-class Fault(Exception):
-    """Why it cannot be done: a sentence."""
+from pgops.hosts.remote.answering import Fault, answer
+from pgops.hosts.remote.durable import flush_directory
 
 
 def main(words: list[str]) -> int:
     """Do one stage. 74 and a sentence where it cannot be done."""
-    try:
-        wish = json.loads(words[0])
-        directory, bin_dir = wish["directory"], wish["bin_dir"].rstrip("/")
-        if os.path.realpath(directory) == os.path.realpath(bin_dir):
-            raise Fault(f"{bin_dir} is the directory of links itself; set hosts.NAME.bin_dir to the real one")
-        there = _links(directory, [bin_dir, *wish["earlier"]])
-        if wish["stage"] == "link":
-            _link(directory, bin_dir, set(wish["own"]), there)
-        else:
-            _unlink(directory, set(there))
-    except Fault as fault:
-        print(fault, file=sys.stderr)
-        return 74
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 74
-    return 0
+    return answer(lambda: _stage(json.loads(words[0])))
+
+
+def _stage(wish: Mapping[str, Any]) -> None:
+    directory, bin_dir = wish["directory"], wish["bin_dir"].rstrip("/")
+    if os.path.realpath(directory) == os.path.realpath(bin_dir):
+        raise Fault(f"{bin_dir} is the directory of links itself; set hosts.NAME.bin_dir to the real one")
+    there = _links(directory, [bin_dir, *wish["earlier"]])
+    if wish["stage"] == "link":
+        _link(directory, bin_dir, set(wish["own"]), there)
+    else:
+        _unlink(directory, set(there))
 
 
 def _link(directory: str, bin_dir: str, own: set[str], there: dict[str, str]) -> None:

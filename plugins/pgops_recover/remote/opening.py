@@ -11,12 +11,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+from pgops.hosts.remote.answering import Fault
 
 _START_S = 6 * 3600.0
 _LIMITS = {
@@ -69,26 +70,6 @@ _SETTINGS = {
 
 _NOT_YET = re.compile(r"the database system is |Is the server running|server closed the connection")
 """It may open yet. Any other fault is of who asks, or of the data, and stays: a role that is none, a file that is gone."""
-
-
-class Fault(Exception):
-    """Why it cannot be done: a sentence."""
-
-
-def answer(make: Callable[[], Any]) -> int:
-    """Print what it makes as JSON, with files that are their owner's alone. 74 and a sentence where it cannot be made."""
-    os.umask(0o077)
-    os.environ["LC_ALL"] = "C"
-    try:
-        made = make()
-    except Fault as fault:
-        print(fault, file=sys.stderr)
-        return 74
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 74
-    print(json.dumps(made))
-    return 0
 
 
 _PLAIN = "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex -c row_security=off"

@@ -13,8 +13,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from pgops.hosts.remote.answering import Fault
 from pgops_recover.remote.leading import Leading
-from pgops_recover.remote.opening import Fault
 
 COMMITTED, ABORTED, UNKNOWN = "committed", "aborted", "unknown"
 MARK = """

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from typing import IO, Any
 
-from pgops_recover.remote.opening import Fault, answer
+from pgops.hosts.remote.answering import Fault, answer
 
 RECORD_BYTES = 64 * 1024 * 1024
 """No longer record is carried: it is held in memory on every host that it passes."""

@@ -14,8 +14,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from pgops_recover.remote.durable import write_durably
-from pgops_recover.remote.opening import Fault, Server, answer
+from pgops.hosts.remote.answering import Fault, answer
+from pgops.hosts.remote.durable import write_durably
+from pgops_recover.remote.opening import Server
 from pgops_recover.remote.versions import DATABASES, NAMES, Versions, doubt_count, is_users_table, table_key
 from pgops_recover.remote.working import TooLarge, opened_copy
 

@@ -20,8 +20,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pgops_recover.remote.durable import rename_durably, write_durably
-from pgops_recover.remote.opening import Fault, answer
+from pgops.hosts.remote.answering import Fault, answer
+from pgops.hosts.remote.durable import rename_durably, write_durably
 from pgops_recover.remote.segments import byte_position, segment_name
 
 _STORED = re.compile(r"([0-9A-F]{24})-([0-9a-f]{40})(?:\.\w+)?")

@@ -21,7 +21,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pgops_recover.remote.opening import Fault, Server, answer, opened
+from pgops.hosts.remote.answering import Fault, answer
+from pgops_recover.remote.opening import Server, opened
 from pgops_recover.remote.segments import byte_position
 
 _PLACES = {"backrest-lock": "lock", "backrest-spool": "spool", "backrest-log": "log"}

@@ -21,8 +21,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from pgops.hosts.remote.answering import answer
 from pgops_recover.remote.applying import COLUMNS, REFERENCES, write_script
-from pgops_recover.remote.opening import Server, answer
+from pgops_recover.remote.opening import Server
 from pgops_recover.remote.versions import DATABASES, NAMES, Versions, doubt_count, is_users_table, table_key
 from pgops_recover.remote.working import opened_copy
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pgops_recover.remote.opening import Fault, Server, opened
+from pgops.hosts.remote.answering import Fault
+from pgops_recover.remote.opening import Server, opened
 
 
 class TooLarge(Fault):

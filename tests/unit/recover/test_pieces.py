@@ -7,8 +7,8 @@ from base64 import b64decode
 
 import pytest
 
+from pgops.hosts.remote.answering import Fault
 from pgops_recover.remote.conflicts import read_records
-from pgops_recover.remote.opening import Fault
 from pgops_recover.remote.pieces import read_piece
 
 HEADER = b'_pgops_xid,"a\nb","c,""d"""\n'

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from pgops.hosts.remote.answering import Fault
 from pgops_recover.remote import quarantine
-from pgops_recover.remote.opening import Fault
 from pgops_recover.remote.segments import segment_name
 
 SIZE = 1 << 20

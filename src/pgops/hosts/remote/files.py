@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 
+from pgops.hosts.remote.answering import Fault
+
 OUTPUTS = ("applied.json", ".deleted.csv")
 """Ends of the names of files that are written into a salvage folder when its scripts run: they are not what it is told by."""
 LISTING = ".pgops-listing"
@@ -12,18 +14,14 @@ _OURS = ".pgops-"
 _BLOCK = 1 << 20
 
 
-class FolderFault(Exception):
-    """Why it cannot be done: a sentence."""
-
-
 def files_of(path: str) -> list[str]:
-    """The names of all files below, sorted, without our own marks. Raises `FolderFault` for what is no file or directory."""
+    """The names of all files below, sorted, without our own marks. Raises `Fault` for what is no file or directory."""
     found = []
     for top, folders, names in os.walk(path, onerror=raise_error):
         for name in names + [each for each in folders if os.path.islink(f"{top}/{each}")]:
             place = os.path.join(top, name)
             if os.path.islink(place) or not os.path.isfile(place):
-                raise FolderFault(f"{place} is not a file")
+                raise Fault(f"{place} is not a file")
             found.append(os.path.relpath(place, path))
     return sorted(name for name in found if not any(part.startswith(_OURS) for part in name.split("/")))
 

@@ -17,7 +17,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pgops.hosts.remote.files import LISTING, FolderFault, files_of, raise_error, sha256_of, stamp_of
+from pgops.hosts.remote.answering import Fault, answer
+from pgops.hosts.remote.files import LISTING, files_of, raise_error, sha256_of, stamp_of
 
 _LAST = "applied.json"
 _RESERVE_BYTES = 4 * 1024**3
@@ -26,24 +27,18 @@ _RESERVE_BYTES = 4 * 1024**3
 
 def main(words: list[str]) -> int:
     """Do it. 74 and a sentence where it cannot be done."""
-    os.umask(0o077)
-    try:
-        wish = json.loads(words[0])
-        _STAGES[wish["stage"]](wish)
-    except FolderFault as fault:
-        print(fault, file=sys.stderr)
-        return 74
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 74
-    return 0
+    return answer(lambda: _stage(json.loads(words[0])))
+
+
+def _stage(wish: Mapping[str, Any]) -> None:
+    _STAGES[wish["stage"]](wish)
 
 
 def _list(wish: Mapping[str, Any]) -> None:
     path = wish["path"]
     stamp = stamp_of(path)
     if wish["stamp"] not in (None, stamp):
-        raise FolderFault(f"{path} was changed since it was looked at")
+        raise Fault(f"{path} was changed since it was looked at")
     files = [[name, os.path.getsize(f"{path}/{name}"), sha256_of(f"{path}/{name}")] for name in files_of(path)]
     print(json.dumps({"stamp": stamp, "files": files}))
 
@@ -73,11 +68,11 @@ def _begin(wish: Mapping[str, Any]) -> None:
     disk, size = shutil.disk_usage(os.path.dirname(place)), sum(file[1] for file in listing["files"])
     reserve = min(disk.total // 20, _RESERVE_BYTES)
     if disk.free < size + reserve:
-        raise FolderFault(f"{size} bytes are to come, and {disk.free} are free there: {reserve} must stay free")
+        raise Fault(f"{size} bytes are to come, and {disk.free} are free there: {reserve} must stay free")
     os.mkdir(place)
     for name, _, _ in listing["files"]:
         if name.startswith("/") or ".." in name.split("/"):
-            raise FolderFault(f"{name} would lie outside of the folder")
+            raise Fault(f"{name} would lie outside of the folder")
         os.makedirs(os.path.dirname(f"{place}/{name}"), exist_ok=True)
         with open(f"{place}/{name}", "xb"):
             pass
@@ -103,7 +98,7 @@ def _finish(wish: Mapping[str, Any]) -> None:
     names = [name for name, _, _ in _listing(place)["files"]]
     for name, size, digest in _listing(place)["files"]:
         if os.path.getsize(f"{place}/{name}") != size or sha256_of(f"{place}/{name}") != digest:
-            raise FolderFault(f"{name} did not arrive as it was sent")
+            raise Fault(f"{name} did not arrive as it was sent")
     for top in _settled(place):
         _sync(top)
     if wish["whole"]:

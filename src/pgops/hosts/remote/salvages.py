@@ -15,7 +15,8 @@ import sys
 import urllib.parse
 from typing import Any
 
-from pgops.hosts.remote.files import LISTING, FolderFault, files_of, sha256_of, stamp_of
+from pgops.hosts.remote.answering import answer
+from pgops.hosts.remote.files import LISTING, files_of, sha256_of, stamp_of
 from pgops.hosts.remote.psql_script import ScriptFault, read_script
 
 _LIMIT_BYTES = 64 * 1024 * 1024
@@ -23,22 +24,16 @@ _LIMIT_BYTES = 64 * 1024 * 1024
 
 def main(words: list[str]) -> int:
     """Print the document. 74 and a sentence where something cannot be read."""
-    data_dir = json.loads(words[0])["data_dir"]
-    try:
-        made = glob.glob(f"{glob.escape(data_dir)}.pgops-*/salvage/summary.json")
-        carried = glob.glob(f"{glob.escape(data_dir)}.pgops-applying-*/")
-        document = {
-            "folders": [_folder(path[: -len("/salvage/summary.json")]) for path in sorted(made)],
-            "carried": [_carried(path.rstrip("/")) for path in sorted(carried)],
-        }
-    except FolderFault as fault:
-        print(fault, file=sys.stderr)
-        return 74
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 74
-    print(json.dumps(document))
-    return 0
+    return answer(lambda: _found(json.loads(words[0])["data_dir"]))
+
+
+def _found(data_dir: str) -> dict[str, Any]:
+    made = glob.glob(f"{glob.escape(data_dir)}.pgops-*/salvage/summary.json")
+    carried = glob.glob(f"{glob.escape(data_dir)}.pgops-applying-*/")
+    return {
+        "folders": [_folder(path[: -len("/salvage/summary.json")]) for path in sorted(made)],
+        "carried": [_carried(path.rstrip("/")) for path in sorted(carried)],
+    }
 
 
 def _folder(keep: str) -> dict[str, Any]:
