@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pgops.dcs import Compare, Put
+from pgops.dcs import Put
 from pgops.observe.keys import record_prefix
 from pgops.observe.record_facts import DrillRecord
 from pgops.observe.records import drill_value
 from pgops.observe.snapshot import DcsKeys, Snapshot, View
-from pgops.plan.actions import Action, ChangeKeys, Hole, PutLater
+from pgops.plan.actions import Action, Hole, PutLater
+from pgops.plan.keys import change_seen, foresee_keys
 from pgops.plan.step import Params, Pinned, Risk, Step, Verdict, failed, needed, satisfied, unread
-from pgops.readings import Known, known, reason
+from pgops.readings import known, reason
 from pgops_drill.aims import Aim
 from pgops_drill.jobs import foreseen, jobs_of
 from pgops_drill.results import judge, make_record, tell
@@ -42,18 +43,18 @@ def remember(aim: Aim, params: Params, pinned: Pinned) -> Step:
         key, keys, jobs = _key(now), known(now.keys), jobs_of(aim, now)
         if keys is None or isinstance(jobs, str):
             return ()
-        compare = Compare(key, keys.revisions.get(key, 0))
         if foreseen(jobs):
-            return (ChangeKeys((compare,), (PutLater(key, Hole("the outcome")),)),)
+            return change_seen(now, PutLater(key, Hole("the outcome")))
         checks = judge(aim, params, _identity(first), jobs)
         record = make_record(aim, pinned, checks, jobs, keys.drill_record)
-        return (ChangeKeys((compare,), (Put(key, drill_value(record)),)),)
+        return change_seen(now, Put(key, drill_value(record)))
 
     def expect(now: Snapshot) -> Snapshot:
-        keys = known(now.keys)
-        record = make_record(aim, pinned, (), {}, keys.drill_record if keys else None)
-        hoped = replace(record, outcome="passed")
-        return replace(now, keys=Known(replace(keys, drill_record=hoped))) if keys else now
+        def passed(keys: DcsKeys) -> DcsKeys:
+            record = make_record(aim, pinned, (), {}, keys.drill_record)
+            return replace(keys, drill_record=replace(record, outcome="passed"))
+
+        return foresee_keys(now, passed)
 
     return Step(
         id="remember",

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pgops.observe.record_facts import PauseRecord
 from pgops.observe.snapshot import DcsKeys, Snapshot
 from pgops.plan.actions import Action
+from pgops.plan.keys import foresee_keys
 from pgops.plan.step import Risk, Step, Verdict, blocked, needed, satisfied
-from pgops.readings import Known, known, reason
+from pgops.readings import known, reason
 from pgops_pause.records import delete_record, describe, write_record
 
 
@@ -63,8 +64,7 @@ def _step(
         return needed(f"the DCS cannot be read: {reason(now.keys)}") if keys is None else judge(keys)
 
     def expect(now: Snapshot) -> Snapshot:
-        keys = known(now.keys)
-        return now if keys is None else replace(now, keys=Known(replace(keys, pause_record=after)))
+        return foresee_keys(now, lambda keys: replace(keys, pause_record=after))
 
     return Step(
         id=name,

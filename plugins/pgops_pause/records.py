@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pgops.dcs import Compare, Delete, Put
+from pgops.dcs import Delete, Put
 from pgops.observe.keys import record_prefix
 from pgops.observe.record_facts import PauseRecord
 from pgops.observe.records import pause_value
 from pgops.observe.snapshot import DcsKeys, Snapshot
-from pgops.plan.actions import Action, ChangeKeys
+from pgops.plan.actions import Action
+from pgops.plan.keys import change_seen
 from pgops.plan.step import Params, Pinned
-from pgops.readings import known
-
-
-def record_key(snapshot: Snapshot) -> str:
-    """Where the record of this cluster's pause is kept."""
-    return f"{record_prefix(snapshot.cluster.prefix)}pause"
 
 
 def wanted_record(params: Params, pinned: Pinned) -> PauseRecord:
@@ -28,20 +23,12 @@ def wanted_record(params: Params, pinned: Pinned) -> PauseRecord:
 
 def write_record(snapshot: Snapshot, record: PauseRecord) -> tuple[Action, ...]:
     """Put the record, while the key is as it was seen."""
-    key = record_key(snapshot)
-    return (ChangeKeys((Compare(key, revision_of(snapshot, key)),), (Put(key, pause_value(record)),)),)
+    return change_seen(snapshot, Put(_key(snapshot), pause_value(record)))
 
 
 def delete_record(snapshot: Snapshot) -> tuple[Action, ...]:
     """Delete the record, while the key is as it was seen."""
-    key = record_key(snapshot)
-    return (ChangeKeys((Compare(key, revision_of(snapshot, key)),), (Delete(key),)),)
-
-
-def revision_of(snapshot: Snapshot, key: str) -> int:
-    """The key's revision as it was seen, 0 where it is absent."""
-    keys = known(snapshot.keys)
-    return keys.revisions.get(key, 0) if keys else 0
+    return change_seen(snapshot, Delete(_key(snapshot)))
 
 
 def describe(keys: DcsKeys) -> str:
@@ -52,3 +39,7 @@ def describe(keys: DcsKeys) -> str:
     until = f", until {record.expires.isoformat()}" if record.expires else ""
     why = f" ({record.reason})" if record.reason else ""
     return f"by {record.owner} since {record.since.isoformat()}{until}{why}"
+
+
+def _key(snapshot: Snapshot) -> str:
+    return f"{record_prefix(snapshot.cluster.prefix)}pause"

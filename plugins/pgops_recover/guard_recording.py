@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pgops.dcs import Compare, Delete, Put
+from pgops.dcs import Delete, Put
 from pgops.observe.keys import record_prefix
 from pgops.observe.record_facts import GuardRecord
 from pgops.observe.records import guard_value
-from pgops.observe.snapshot import DcsKeys, Snapshot
-from pgops.plan.actions import Action, ChangeKeys
+from pgops.observe.snapshot import Snapshot
+from pgops.plan.actions import Action
+from pgops.plan.keys import change_seen, foresee_keys
 from pgops.plan.step import Pinned, Risk, Step, Verdict, needed, satisfied, unread
-from pgops.readings import Known, known, reason
+from pgops.readings import known, reason
 
 
 def remember(names: tuple[str, ...], pinned: Pinned) -> Step:
@@ -43,13 +44,10 @@ def _step(id_: str, why: str, wanted: GuardRecord | None) -> Step:
 
     def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
         key = f"{record_prefix(now.cluster.prefix)}guard"
-        keys: DcsKeys | None = known(now.keys)
-        compare = Compare(key, keys.revisions.get(key, 0) if keys else 0)
-        return (ChangeKeys((compare,), (Put(key, guard_value(wanted)) if wanted else Delete(key),)),)
+        return change_seen(now, Put(key, guard_value(wanted)) if wanted else Delete(key))
 
     def expect(now: Snapshot) -> Snapshot:
-        keys = known(now.keys)
-        return now if keys is None else replace(now, keys=Known(replace(keys, guard_record=wanted)))
+        return foresee_keys(now, lambda keys: replace(keys, guard_record=wanted))
 
     return Step(
         id=id_,

@@ -15,15 +15,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pgops.dcs import Compare, Delete, Put
+from pgops.dcs import Delete, Put
 from pgops.observe.guards import rewind_name
 from pgops.observe.keys import record_prefix
 from pgops.observe.record_facts import LeftOutRecord
 from pgops.observe.records import LEFT_OUT, left_out_value
 from pgops.observe.snapshot import DcsKeys, Node, Snapshot, View
-from pgops.plan.actions import Action, ChangeKeys
+from pgops.plan.actions import Action
+from pgops.plan.keys import change_seen, foresee_keys
 from pgops.plan.step import Check, Derive, Pinned, Risk, Step, Verdict, blocked, needed, satisfied, unread
-from pgops.readings import Known, known, reason
+from pgops.readings import known, reason
 from pgops.steps.services import find_service
 from pgops_recover.guard_fitness import knows_no_name
 from pgops_recover.incident import HELD, OFF, Incident
@@ -118,17 +119,12 @@ def bar_rewind(incident: Incident, pinned: Pinned) -> Step:
         keys = known(now.keys)
         if keys is None:
             return ()
-        puts = (
-            Put(_record_key(now), left_out_value(wanted(keys))),
-            Put(f"{now.cluster.prefix}config", json.dumps(_named(keys, NEVER), sort_keys=True)),
-        )
-        return (ChangeKeys(tuple(Compare(put.key, keys.revisions.get(put.key, 0)) for put in puts), puts),)
+        config = json.dumps(_named(keys, NEVER), sort_keys=True)
+        record = Put(_record_key(now), left_out_value(wanted(keys)))
+        return change_seen(now, record, Put(f"{now.cluster.prefix}config", config))
 
     def expect(now: Snapshot) -> Snapshot:
-        keys = known(now.keys)
-        if keys is None:
-            return now
-        return replace(now, keys=Known(replace(keys, config=_named(keys, NEVER), left_out_record=wanted(keys))))
+        return foresee_keys(now, lambda keys: replace(keys, config=_named(keys, NEVER), left_out_record=wanted(keys)))
 
     return _on_keys(
         "bar-rewind",
@@ -155,15 +151,11 @@ def allow_rewind() -> Step:
         keys = known(now.keys)
         if keys is None:
             return ()
-        record, config = _record_key(now), f"{now.cluster.prefix}config"
-        compares = tuple(Compare(key, keys.revisions.get(key, 0)) for key in (record, config))
-        return (ChangeKeys(compares, (Delete(record), Put(config, json.dumps(_named(keys, None), sort_keys=True)))),)
+        config = json.dumps(_named(keys, None), sort_keys=True)
+        return change_seen(now, Delete(_record_key(now)), Put(f"{now.cluster.prefix}config", config))
 
     def expect(now: Snapshot) -> Snapshot:
-        keys = known(now.keys)
-        if keys is None:
-            return now
-        return replace(now, keys=Known(replace(keys, config=_named(keys, None), left_out_record=None)))
+        return foresee_keys(now, lambda keys: replace(keys, config=_named(keys, None), left_out_record=None))
 
     return _on_keys("allow-rewind", "what the members that were left out have is kept now", check, actions, expect)
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from pgops.dcs import Compare, Delete, Put
+from pgops.dcs import Delete, Put
 from pgops.observe.branch_facts import BranchFacts
 from pgops.observe.snapshot import DcsKeys, Node, Snapshot, View
 from pgops.plan.actions import Action, Again, ChangeKeys, RunCommand
+from pgops.plan.keys import change_seen, foresee_keys
 from pgops.plan.step import Params, Risk, Step, Verdict, blocked, needed, satisfied, unread
 from pgops.readings import Known, Unknown, known, reason
 from pgops.steps.services import find_service, predict, start_actions
@@ -39,13 +40,10 @@ def resume_in_keys() -> Step:
         keys = known(now.keys)
         if keys is None:
             return ()
-        name = f"{now.cluster.prefix}config"
-        compare = Compare(name, keys.revisions.get(name, 0))
-        return (ChangeKeys((compare,), (Put(name, json.dumps(_resumed(keys), sort_keys=True)),)),)
+        return change_seen(now, Put(f"{now.cluster.prefix}config", json.dumps(_resumed(keys), sort_keys=True)))
 
     def expect(now: Snapshot) -> Snapshot:
-        keys = known(now.keys)
-        return now if keys is None else replace(now, keys=Known(replace(keys, config=_resumed(keys))))
+        return foresee_keys(now, lambda keys: replace(keys, config=_resumed(keys)))
 
     return Step(
         id="resume",
@@ -77,8 +75,7 @@ def lock_gone(lift: Lift, ttl_s: float) -> Step:
         return needed(f"{keys.leader} holds the lock until its lease ends")
 
     def expect(now: Snapshot) -> Snapshot:
-        keys = known(now.keys)
-        return now if keys is None else replace(now, keys=Known(replace(keys, leader=None)))
+        return foresee_keys(now, lambda keys: replace(keys, leader=None))
 
     return Step(
         id="lock-gone",
@@ -208,15 +205,17 @@ def drop_keys(incident: Incident) -> Step:
         )
 
     def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
+        # No revision is asked for: until it was held, Patroni wrote them anew every few seconds, so a plan knows none.
         return (ChangeKeys((), tuple(Delete(f"{now.cluster.prefix}{name}") for name in _STALE), again=Again.SAFE),)
 
     def expect(now: Snapshot) -> Snapshot:
-        keys = known(now.keys)
-        if keys is None:
-            return now
         gone = {f"{now.cluster.prefix}{name}" for name in _STALE}
-        left = {name: revision for name, revision in keys.revisions.items() if name not in gone}
-        return replace(now, keys=Known(replace(keys, revisions=left, optime_bytes=None, sync=None, failover=None)))
+
+        def dropped(keys: DcsKeys) -> DcsKeys:
+            left = {name: revision for name, revision in keys.revisions.items() if name not in gone}
+            return replace(keys, revisions=left, optime_bytes=None, sync=None, failover=None)
+
+        return foresee_keys(now, dropped)
 
     return Step(
         id="drop-keys",
@@ -252,8 +251,7 @@ def start_survivor(incident: Incident) -> Step:
         return satisfied(f"{name} leads, on timeline {sql.timeline}")
 
     def expect(now: Snapshot) -> Snapshot:
-        after, keys = predict(params, now, running=True), known(now.keys)
-        return after if keys is None else replace(after, keys=Known(replace(keys, leader=name)))
+        return foresee_keys(predict(params, now, running=True), lambda keys: replace(keys, leader=name))
 
     return Step(
         id=f"start-{name}",
