@@ -40,8 +40,8 @@ def find_fork(mine: Path, other: Path) -> Fork | None:
 
 
 def ancestors_of(path: Path, fork: Fork) -> tuple[Piece, ...]:
-    """The timelines of a path that were left before the fork."""
-    return tuple(piece for piece in path if piece.ends_bytes is not None and piece.timeline < fork.timeline)
+    """The parts of a path that end before the fork, or there, where it left the common timeline by its own promotion."""
+    return tuple(piece for piece in path if piece.ends_bytes is not None and piece.ends_bytes <= fork.bytes)
 
 
 def pieces_after(path: Path, fork: Fork) -> tuple[Piece, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgops.observe.forks import Fork, find_fork, pieces_after
+from pgops.observe.forks import Fork, ancestors_of, find_fork, pieces_after
 from pgops.observe.timelines import Piece, path_to
 
 H2 = "1\t0/402BD80\tno recovery target specified\n"
@@ -29,6 +29,15 @@ def test_a_loser_that_was_promoted_again_has_two_pieces() -> None:
     loser, survivor = path_to(3, {3: H3}), path_to(1, {})
     assert find_fork(loser, survivor) == Fork(1, 0x402BD80)
     assert pieces_after(loser, Fork(1, 0x402BD80)) == (Piece(2, 0x402BD80, 0x5000000), Piece(3, 0x5000000, None))
+
+
+def test_what_lies_before_the_fork_is_an_ancestor_of_the_branch() -> None:
+    """A branch that begins with its own promotion left the common timeline at the fork; the former leader never left it."""
+    once, twice, stayed = path_to(2, {2: H2}), path_to(3, {3: H3}), path_to(1, {})
+    assert ancestors_of(once, Fork(1, 0x402BD80)) == (Piece(1, 0, 0x402BD80),)
+    assert ancestors_of(twice, Fork(2, 0x5000000)) == (Piece(1, 0, 0x402BD80), Piece(2, 0x402BD80, 0x5000000))
+    assert ancestors_of(twice, Fork(2, 0x4800000)) == (Piece(1, 0, 0x402BD80),)
+    assert ancestors_of(stayed, Fork(1, 0x402BD80)) == ()
 
 
 def test_one_timeline_with_one_past_has_no_fork() -> None:
