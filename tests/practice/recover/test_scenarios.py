@@ -7,9 +7,13 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterable
+import socket
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -49,6 +53,12 @@ def _saved(desk: Desk, name: str, run: str) -> set[str]:
     copy = Path(f"{desk.cluster['hosts'][name]['data_dir']}.pgops-{run}")
     with (copy / "salvage/app/public.load.csv").open(newline="") as file:
         return {row["id"] for row in csv.DictReader(file)}
+
+
+def _account(desk: Desk, name: str, run: str) -> dict[str, Any]:
+    copy = Path(f"{desk.cluster['hosts'][name]['data_dir']}.pgops-{run}")
+    told: dict[str, Any] = json.loads((copy / "account/account.json").read_text())
+    return told
 
 
 def _check_survivor(sides: Sides, survivor: str, written: Written) -> None:
@@ -215,9 +225,7 @@ def test_wal_that_was_recycled_comes_from_the_archive(desk: Desk) -> None:
         there = {row[0] for row in sides.sql(loser, "SELECT name FROM pg_ls_waldir()")}
         assert forked[0] not in there, "nothing was recycled"
         run = _recover(desk, survivor, (4, 3))
-    account = json.loads(
-        Path(f"{desk.cluster['hosts'][loser]['data_dir']}.pgops-{run}/account/account.json").read_text()
-    )
+    account = _account(desk, loser, run)
     assert account["complete"] and account["gaps"] == [], account["straddling"]
     desk.done("salvage", run)
     lost.check({id_ for id_ in _saved(desk, loser, run) if not id_.startswith("filler")})
@@ -291,3 +299,49 @@ def test_three_members_on_three_branches(desk: Desk) -> None:
     one.check(_saved(desk, first, run))
     two.check(_saved(desk, second, run))
     _finish(desk, run)
+
+
+@contextmanager
+def _another_etcd(folder: Path) -> Iterator[str]:
+    """The address of an etcd of one member, which no other knows."""
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        client, peer = (f"http://127.0.0.1:{each.getsockname()[1]}" for each in (one, two))
+    argv = ["etcd", f"--data-dir={folder}/etcd", f"--listen-client-urls={client}", f"--advertise-client-urls={client}"]
+    argv += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}"]
+    with (folder / "etcd.log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as etcd:
+        try:
+            yield client.removeprefix("http://")
+        finally:
+            etcd.kill()
+
+
+def test_a_member_that_leads_in_another_dcs(desk: Desk, tmp_path: Path) -> None:
+    """Its Patroni was told of another etcd, found nobody there, and promoted its PostgreSQL: two leaders with a lock each."""
+    sides = Sides.of(desk.lab.name)
+    desk.await_healthy()
+    survivor = desk.leader()
+    loser = next(name for name in desk.cluster["hosts"] if name != survivor)
+    sides.sql(survivor, f"{SETUP}; TRUNCATE load")
+    settings = sides.member(loser).patroni_config
+    right = settings.read_text()
+    with _another_etcd(tmp_path) as elsewhere:
+        settings.write_text(yaml.safe_dump({**yaml.safe_load(right), "etcd3": {"hosts": [elsewhere]}}))
+        desk.supervise("restart", desk.cluster["services"]["names"]["patroni"].replace("{host}", loser))
+        wait_until(lambda: _state(desk, loser).endswith("in production"), 60)
+        with writing(sides, loser, "lost") as lost, writing(sides, survivor, "kept") as kept:
+            wait_until(lambda: len(lost.acknowledged) > 50 and len(kept.acknowledged) > 50, 30)
+            told = desk.done("recover", "split-brain", "--dry-run", "--no-counts").out
+            assert f"{loser} holds a leader lock that this DCS does not know: there are two DCSs" in told, told
+            refused = desk.pgops("recover", "split-brain", "--survivor", survivor, "--yes")
+            assert refused.code == 3 and f"pgops node hold {loser}" in refused.said, refused.said
+            desk.done("node", "hold", loser)
+            settings.write_text(right)
+            run = _recover(desk, survivor, (4, 6))
+        account = _account(desk, loser, run)
+        assert account["complete"], account["straddling"]
+        _check_survivor(sides, survivor, kept)
+        desk.done("salvage", run)
+        lost.check(_saved(desk, loser, run))
+        _finish(desk, run)
