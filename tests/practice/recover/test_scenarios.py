@@ -345,3 +345,46 @@ def test_a_member_that_leads_in_another_dcs(desk: Desk, tmp_path: Path) -> None:
         desk.done("salvage", run)
         lost.check(_saved(desk, loser, run))
         _finish(desk, run)
+
+
+def _allow_prepared(desk: Desk, sides: Sides) -> None:
+    """Let the lab's servers keep prepared transactions, which takes a restart of each."""
+    desk.ask_patroni("PATCH", "/config", {"postgresql": {"parameters": {"max_prepared_transactions": 10}}})
+    patronictl = [str(sides.lab.environment / "bin/patronictl"), "-c", str(sides.member("n1").patroni_config)]
+    names = tuple(desk.cluster["hosts"])
+    setting = "SELECT pending_restart FROM pg_settings WHERE name = 'max_prepared_transactions'"
+    wait_until(lambda: all(sides.sql(name, setting) == [["t"]] for name in names), 30)
+    done = process.run([*patronictl, "restart", "--force", desk.lab.name], timeout_s=120)
+    assert done.ok, done.stdout + done.stderr
+    wait_until(lambda: all(sides.sql(name, "SHOW max_prepared_transactions") == [["10"]] for name in names), 60)
+
+
+def test_prepared_transactions(desk: Desk) -> None:
+    """One that was prepared before the fork and committed behind it, one prepared and committed there, one left undecided."""
+    sides = Sides.of(desk.lab.name)
+    desk.await_healthy()
+    _allow_prepared(desk, sides)
+    desk.await_healthy()
+    prepare = "BEGIN; INSERT INTO load VALUES ('{0}', ''); PREPARE TRANSACTION '{0}'"
+    first = desk.leader()
+    sides.sql(first, f"{SETUP}; TRUNCATE load")
+    sides.sql(first, prepare.format("across"))
+    desk.lab.lab("break", "split-brain")
+    loser, survivor = first, desk.leader()
+    sides.sql(loser, "COMMIT PREPARED 'across'")
+    sides.sql(loser, prepare.format("alone"))
+    sides.sql(loser, "COMMIT PREPARED 'alone'")
+    sides.sql(loser, prepare.format("undecided"))
+    told = desk.done("recover", "split-brain", "--dry-run").out
+    # The third is of `lab break` itself, which writes a few rows there.
+    assert f"what only {loser} has: 3 transactions" in told and "prepared and undecided: undecided" in told, told
+    assert "public.load: 2 rows inserted, 0 updated, 0 deleted" in told, told
+    run = _recover(desk, survivor, (5, 2))
+    desk.done("salvage", run)
+    assert _saved(desk, loser, run) == {"across", "alone"}
+    report = Path(f"{desk.cluster['hosts'][loser]['data_dir']}.pgops-{run}/salvage/REPORT.md").read_text()
+    assert "undecided" in report, report
+    # What the survivor had prepared before the fork is there as before, for whoever coordinates it.
+    assert sides.sql(survivor, "SELECT gid FROM pg_prepared_xacts") == [["across"]]
+    sides.sql(survivor, "ROLLBACK PREPARED 'across'")
+    _finish(desk, run)
