@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+_DEEPEST = 64
+
 
 class Fault(Exception):
     """Why it cannot be changed: a clause that tells nothing of the file's values."""
@@ -125,20 +127,26 @@ def _compare(before: str, after: str, directory: str | None) -> None:
         other = yaml.compose(after, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
         raise Fault("another place of it leans on its bin_dir") from None
-    if _shape(one, top=True) != _shape(other, top=True):
+    if _shape(one) != _shape(other):
         raise Fault("another value would change with its bin_dir")
     if directory is not None and yaml.safe_load(after)["postgresql"]["bin_dir"] != directory:
         raise Fault("its bin_dir would be another one")
 
 
-def _shape(node: Any, *, top: bool = False, section: bool = False) -> Any:
-    """All that a node says, without `postgresql.bin_dir`."""
+def _shape(node: Any, *, depth: int = 0, section: bool = False) -> Any:
+    """All that a node says, without `postgresql.bin_dir`. Raises `Fault`."""
+    # An alias may stand in what it names. Python 3.13 alone would not end that: it counts no call that leaves out a default.
+    if depth > _DEEPEST:
+        raise Fault("it is nested too deeply")
     if isinstance(node, yaml.ScalarNode):
         return (node.tag, node.value)
     if isinstance(node, yaml.SequenceNode):
-        return (node.tag, [_shape(item) for item in node.value])
+        return (node.tag, [_shape(item, depth=depth + 1) for item in node.value])
     pairs = [
-        (_shape(key), _shape(value, section=top and key.value == "postgresql"))
+        (
+            _shape(key, depth=depth + 1),
+            _shape(value, depth=depth + 1, section=depth == 0 and key.value == "postgresql"),
+        )
         for key, value in node.value
         if not (section and key.value == "bin_dir")
     ]
