@@ -22,15 +22,19 @@ from pgops_recover.programs import argv_of
 
 @contextmanager
 def place_for_servers(word: str) -> Iterator[tuple[Path, Path]]:
-    """(a directory whose owner may run PostgreSQL, where its newest programs are); the directory goes at the end."""
+    """(a directory whose owner may run PostgreSQL, where its programs are); the directory goes at the end.
+
+    The programs are those in `PGOPS_TEST_BIN_DIR`, for a look at another release, or else the newest that are installed.
+    """
+    wished = os.environ.get("PGOPS_TEST_BIN_DIR")
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
-    if not found:
+    if not found and not wished:
         pytest.skip("needs PostgreSQL's programs")
     top = Path(tempfile.mkdtemp(prefix=f"pgops-{word}-", dir="/tmp"))
     if os.geteuid() == 0:
         shutil.chown(top, "postgres", "postgres")
     try:
-        yield top, found[-1].parent
+        yield top, Path(wished) if wished else found[-1].parent
     finally:
         shutil.rmtree(top, ignore_errors=True)
 

@@ -175,6 +175,7 @@ class Branch:
         self.nodes = {
             table: int(pair.sql("old", f"SELECT pg_relation_filenode('{table}')")) for table in (*TABLES, "fresh")
         }
+        self.database = int(pair.sql("old", "SELECT oid FROM pg_database WHERE datname = current_database()"))
         self.toast = int(
             pair.sql("old", "SELECT pg_relation_filenode(reltoastrelid) FROM pg_class WHERE relname = 'wide'")
         )
@@ -274,7 +275,7 @@ def test_counts_are_what_sql_says(branch: Branch) -> None:
     assert transactions["first_at"] < transactions["last_at"]
     other = account["other"]
     assert other["sequences"] == 1
-    assert [1663, 5, branch.nodes["fresh"]] in other["new_files"]
+    assert [1663, branch.database, branch.nodes["fresh"]] in other["new_files"]
     assert len(other["dropped_files"]) == 1, "the truncated table's old file"
     assert other["catalog"] == 3, "TRUNCATE, CREATE TABLE and ALTER TABLE, and not ANALYZE"
 
