@@ -66,12 +66,9 @@ _SETTINGS = {
 """Nothing connects out, nothing is archived, nothing of an extension runs.
 
 `fsync` off: a copy is thrown away, and what is rebuilt is synced as a whole."""
-
-
 _NOT_YET = re.compile(r"the database system is |Is the server running|server closed the connection")
 """It may open yet. Any other fault is of who asks, or of the data, and stays: a role that is none, a file that is gone."""
-
-
+_NO_ROLE = re.compile(r'role ".*" does not exist')
 _PLAIN = "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex -c row_security=off"
 """Values in a form that every server reads, whatever a role or database is set to. Source: PostgreSQL, pg_dump.c."""
 
@@ -161,7 +158,9 @@ def _await(server: subprocess.Popen[bytes], asked: Server, log: str) -> None:
         except Fault as fault:
             why = str(fault)
             if server.poll() is None and not _NOT_YET.search(why):
-                raise
+                raise (
+                    Fault(f"{why}; name a superuser of it by --superuser") if _NO_ROLE.search(why) else fault
+                ) from None
         if server.poll() is not None:
             with open(log, encoding="utf-8", errors="replace") as file:
                 said = [line.strip() for line in file if "FATAL" in line or "PANIC" in line]

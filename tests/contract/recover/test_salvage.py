@@ -227,7 +227,8 @@ def test_a_copy_that_does_not_open_is_told_with_the_reason(server: Server, accou
     damaged = _proved(server, "damaged", account, damaged=True)
     assert damaged["opened"] is False and "pg_filenode.map" in damaged["why"] and damaged["rows"] is None
     nobody = _proved(server, "nobody", account, superuser="nobody")
-    assert nobody["opened"] is False and 'role "nobody" does not exist' in nobody["why"]
+    assert nobody["opened"] is False
+    assert 'role "nobody" does not exist; name a superuser of it by --superuser' in nobody["why"]
 
 
 def test_a_large_copy_is_opened_where_reflinks_make_it_cheap(server: Server, account: dict[str, Any]) -> None:
