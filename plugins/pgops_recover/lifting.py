@@ -190,7 +190,10 @@ def _is_above(now: Snapshot, name: str, lift: Lift) -> bool:
 
 
 def drop_keys(incident: Incident) -> Step:
-    """By their names, one by one. No Patroni runs that could write them, so nothing is compared but our lock."""
+    """By their names, one by one. No Patroni runs that could write them, so nothing is compared but our lock.
+
+    Until it was held, Patroni wrote them anew every few seconds: no plan could know their revisions.
+    """
 
     def present(now: Snapshot) -> list[str] | None:
         keys = known(now.keys)
@@ -205,7 +208,6 @@ def drop_keys(incident: Incident) -> Step:
         )
 
     def actions(_first: Snapshot, now: Snapshot) -> tuple[Action, ...]:
-        # No revision is asked for: until it was held, Patroni wrote them anew every few seconds, so a plan knows none.
         return (ChangeKeys((), tuple(Delete(f"{now.cluster.prefix}{name}") for name in _STALE), again=Again.SAFE),)
 
     def expect(now: Snapshot) -> Snapshot:

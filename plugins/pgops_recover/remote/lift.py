@@ -1,13 +1,16 @@
-"""Brings a data directory that stopped cleanly to a new timeline, above all that were ever seen, and stops it again.
+"""Brings a primary's data directory to a new timeline, above all that were ever seen, and stops it again.
 
 Called with one JSON document: `data_dir`, `bin_dir` (null: the search path), `above` (the highest timeline that is known),
 `histories` (file name to text, of other members: PostgreSQL takes the first number that no history file has), `archive`
 (the words of pgBackRest, null: there is none). It may be called again: what is high enough is left alone. Of the archive
 only history files are read, since segments of this timeline's number may be another member's there. It is started with the
 configuration that it ran with last, which on Debian is not in the data directory: an initdb's default that lies there would
-archive nothing.
+archive nothing. One that crashed is started and stopped as a primary first: a clean stop ends its last segment, which is
+archived whole. Recovery alone would leave it unfinished, as a `.partial` file, and the archive refuses that for good where
+another member was promoted in the same segment.
 Sources: PostgreSQL, src/backend/access/transam/timeline.c (findNewestTimeLine, existsTimeLineHistory: the archive, then
-pg_wal) and xlog.c (StartupXLOG, the new timeline at the end of archive recovery), src/backend/postmaster/postmaster.c
+pg_wal) and xlog.c (StartupXLOG, the new timeline at the end of archive recovery, CleanupAfterArchiveRecovery, ShutdownXLOG),
+src/include/utils/pidfile.h (the 8th line: how far it is), src/backend/postmaster/postmaster.c
 (CreateOptsFile: each word of the last start stands in quotes); docs, pg_ctl (stop: fast is SIGINT).
 """
 
@@ -22,17 +25,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pgops.hosts.remote.answering import Fault, alone_in, answer
 from pgops.hosts.remote.durable import write_durably
-from pgops_recover.remote.opening import ALONE
+from pgops_recover.remote.opening import ALONE, limits_of
 
 _LIFT_S = 3600.0
 _STOP_S = 6 * 3600.0
 _ARCHIVE_S = 120.0
 _MARK = "pgops_lift"
+_CRASHED = ("in production", "shutting down", "in crash recovery")
+"""A primary's states where no PostgreSQL runs. Source: PostgreSQL, src/bin/pg_controldata/pg_controldata.c, dbState."""
 _HISTORY = re.compile(r"[0-9A-F]{8}\.history")
 _CONFIG_FILE = re.compile(r'"(?:--|-c(?:" ")?)config[-_]file=([^"]+)"', re.IGNORECASE)
 
@@ -54,14 +59,19 @@ def lift(wish: Mapping[str, Any]) -> int:
     state, timeline = _control(wish)
     if timeline > above and state == "shut down":
         return timeline
-    if state != "shut down" and not os.path.exists(f"{data}/recovery.signal"):
-        raise Fault(f"{data} was not stopped cleanly ({state}): start it and stop it with pg_ctl -m fast first")
     if os.path.exists(f"{data}/standby.signal"):
         raise Fault(f"{data} is a standby's: it has a standby.signal")
     config = _config_file(data)
+    if not os.path.exists(f"{data}/recovery.signal"):
+        if state in _CRASHED:
+            _run(wish, config, lambda pid: _is_open(data, pid))
+            state, _ = _control(wish)
+        if state != "shut down":
+            raise Fault(f"{data} is not a primary's that was stopped or that crashed: {state}")
     lent = [name for name, text in wish["histories"].items() if _lend(f"{data}/pg_wal", name, text)]
     write_durably(f"{data}/recovery.signal", "")
-    _run(wish, timeline, config)
+    before = timeline
+    _run(wish, {**config, "restore_command": _histories_alone(wish["archive"])}, lambda _pid: _is_past(wish, before))
     for name in lent:
         os.unlink(f"{data}/pg_wal/{name}")
     state, timeline = _control(wish)
@@ -70,23 +80,24 @@ def lift(wish: Mapping[str, Any]) -> int:
     return timeline
 
 
-def _run(wish: Mapping[str, Any], before: int, config: Mapping[str, str]) -> None:
-    """Start it where nobody can connect, wait for its new timeline, let that be archived, and stop it."""
+def _run(wish: Mapping[str, Any], own: Mapping[str, str], is_done: Callable[[int], bool]) -> None:
+    """Start it where nobody can connect until that is so of its process, let its history be archived, and stop it."""
     data = wish["data_dir"]
     with tempfile.TemporaryDirectory(prefix="pgops-") as place:  # a socket's path has at most 107 bytes
         settings = {
             **ALONE,
+            # Its file may say less already, where it waits for a restart: recovery starts with no less than it ran with.
+            **limits_of(_all_control(wish)),
             "cluster_name": _MARK,
             "unix_socket_directories": place,
-            "restore_command": _histories_alone(wish["archive"]),
-            **config,
+            **own,
         }
         argv = [_program(wish, "postgres"), "-D", data]
         argv += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with open(f"{place}/log", "w+b") as log:
             server = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
             try:
-                _await_timeline(wish, server, before, log)
+                _await(data, server, is_done, log)
                 _await_archive(data)
             finally:
                 if server.poll() is None:
@@ -106,21 +117,34 @@ def _config_file(data: str) -> dict[str, str]:
     return {"config_file": named[-1]} if named else {}
 
 
-def _await_timeline(wish: Mapping[str, Any], server: subprocess.Popen[bytes], before: int, log: Any) -> None:
+def _await(data: str, server: subprocess.Popen[bytes], is_done: Callable[[int], bool], log: Any) -> None:
     deadline = time.monotonic() + _LIFT_S
     while time.monotonic() < deadline:
-        state, timeline = _control(wish)
-        if state == "in production" and timeline > before:
+        if is_done(server.pid):
             return
         if server.poll() is not None:
             log.seek(0)
             said = log.read().decode(errors="replace").splitlines()
             told = [line.strip() for line in said if "FATAL" in line or "PANIC" in line] or said[-1:]
-            raise Fault(
-                f"{wish['data_dir']} does not start: {told[-1][:300] if told else 'PostgreSQL wrote no reason'}"
-            )
+            raise Fault(f"{data} does not start: {told[-1][:300] if told else 'PostgreSQL wrote no reason'}")
         time.sleep(0.1)
-    raise Fault(f"{wish['data_dir']} came to no new timeline within {_LIFT_S:.0f} s")
+    raise Fault(f"{data} did not come so far within {_LIFT_S:.0f} s")
+
+
+def _is_past(wish: Mapping[str, Any], before: int) -> bool:
+    """Whether it takes writes on a timeline of its own."""
+    state, timeline = _control(wish)
+    return state == "in production" and timeline > before
+
+
+def _is_open(data: str, pid: int) -> bool:
+    """Whether this process is the server there, and has recovered; its control file said so before it crashed as well."""
+    try:
+        with open(f"{data}/postmaster.pid", encoding="utf-8") as file:
+            lines = [line.strip() for line in file]
+    except FileNotFoundError:
+        return False
+    return len(lines) > 7 and lines[0] == str(pid) and lines[7] == "ready"
 
 
 def _await_archive(data: str) -> None:
@@ -156,13 +180,17 @@ def _end_earlier(wish: Mapping[str, Any]) -> None:
 
 def _control(wish: Mapping[str, Any]) -> tuple[str, int]:
     """State and timeline, as pg_controldata says."""
+    told = _all_control(wish)
+    return told["Database cluster state"], int(told["Latest checkpoint's TimeLineID"])
+
+
+def _all_control(wish: Mapping[str, Any]) -> dict[str, str]:
     argv = [_program(wish, "pg_controldata"), "-D", wish["data_dir"]]
     said = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     told = {name: value.strip() for name, _, value in (line.partition(":") for line in said.stdout.splitlines())}
-    try:
-        return told["Database cluster state"], int(told["Latest checkpoint's TimeLineID"])
-    except (KeyError, ValueError):
-        raise Fault(f"pg_controldata: {said.stderr.strip()[:300] or 'it says no state'}") from None
+    if "Database cluster state" not in told or not told.get("Latest checkpoint's TimeLineID", "").isdecimal():
+        raise Fault(f"pg_controldata: {said.stderr.strip()[:300] or 'it says no state'}")
+    return told
 
 
 def _lend(directory: str, name: str, text: str) -> bool:

@@ -108,6 +108,11 @@ def control_of(bin_dir: str, data: str) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in said.stdout.splitlines())}
 
 
+def limits_of(control: Mapping[str, str]) -> dict[str, str]:
+    """What a server must have at least that recovers this directory, as settings, from what pg_controldata says."""
+    return {name: control[f"{told} setting"] for name, told in _LIMITS.items() if f"{told} setting" in control}
+
+
 @contextmanager
 def opened(
     wish: Mapping[str, Any], work: str, settings: Mapping[str, str], *, stop: signal.Signals = signal.SIGQUIT
@@ -123,12 +128,10 @@ def opened(
     ):
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
-    control = control_of(bin_dir, data)
-    limits = {name: control[f"{told} setting"] for name, told in _LIMITS.items() if f"{told} setting" in control}
     with tempfile.TemporaryDirectory(prefix="pgops-") as socket:  # a socket's path has at most 107 bytes
         whole = {
             **_SETTINGS,
-            **limits,
+            **limits_of(control_of(bin_dir, data)),
             "port": "5432",
             "unix_socket_directories": socket,
             "hba_file": f"{work}/pg_hba.conf",
@@ -158,9 +161,9 @@ def _await(server: subprocess.Popen[bytes], asked: Server, log: str) -> None:
         except Fault as fault:
             why = str(fault)
             if server.poll() is None and not _NOT_YET.search(why):
-                raise (
-                    Fault(f"{why}; name a superuser of it by --superuser") if _NO_ROLE.search(why) else fault
-                ) from None
+                if _NO_ROLE.search(why):
+                    raise Fault(f"{why}; name a superuser of it by --superuser") from None
+                raise
         if server.poll() is not None:
             with open(log, encoding="utf-8", errors="replace") as file:
                 said = [line.strip() for line in file if "FATAL" in line or "PANIC" in line]

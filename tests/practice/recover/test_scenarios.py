@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from pgops.hosts import process
+from pgops_lab import processes
 from practice.engine.desk import Desk, named_run, wait_until
 from practice.recover.clients import SETUP, Written, writing
 from practice.recover.rows import Sides
@@ -36,8 +37,10 @@ def _break(desk: Desk, sides: Sides) -> tuple[str, int]:
     return loser, int((told.stdout + told.stderr).partition("(pid ")[2].partition(")")[0])
 
 
-def _recover(desk: Desk, survivor: str, cuts: Iterable[int]) -> str:
-    """Recover, killed before the n-th effect of each go; gives the run's id."""
+def _recover(
+    desk: Desk, survivor: str, cuts: Iterable[int], meanwhile: Callable[[int], None] = lambda number: None
+) -> str:
+    """Recover, killed before the n-th effect of each go, with what happens while nobody is at it; gives the run's id."""
     words: tuple[str, ...] = ("recover", "split-brain", "--survivor", survivor, "--yes")
     run = ""
     for number, cut in enumerate(cuts):
@@ -45,6 +48,7 @@ def _recover(desk: Desk, survivor: str, cuts: Iterable[int]) -> str:
         assert ended.code == -9, ended.said
         run = desk.run_id()
         words = ("runs", "continue", run, "--yes")
+        meanwhile(number)
     desk.done(*words)
     return run
 
@@ -68,7 +72,10 @@ def _check_survivor(sides: Sides, survivor: str, written: Written) -> None:
 
 def _finish(desk: Desk, run: str) -> None:
     """Healthy, and nothing is left of the run: other tests come to this lab."""
-    wait_until(lambda: desk.lab.health("--deep")[0] == 0, 90)
+    try:
+        wait_until(lambda: desk.lab.health("--deep")[0] == 0, 90)
+    except AssertionError:
+        raise AssertionError(desk.pgops("health", "--deep").said) from None
     desk.done("copies", "remove", run, "--confirm", desk.lab.name)
     assert desk.done("copies", "list").out.startswith("there are no safety copies")
     desk.lab.lab("mend")
@@ -269,11 +276,19 @@ def test_the_survivor_has_not_the_lock(desk: Desk) -> None:
     holder = desk.leader()
     third = next(name for name in desk.cluster["hosts"] if name not in (survivor, holder))
     desk.ask_patroni("PATCH", "/config", {"pause": True})
+
+    def crash() -> None:
+        """Its Patroni is held: nobody starts it again."""
+        pid = int((sides.member(survivor).data_dir / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not processes.is_alive(pid), 10)
+        assert _state(desk, survivor).endswith("in production")
+
     with writing(sides, survivor, "kept") as kept, writing(sides, holder, "lost") as lost:
         wait_until(lambda: len(kept.acknowledged) > 50 and len(lost.acknowledged) > 50, 30)
         refused = desk.pgops("recover", "split-brain", "--survivor", survivor, "--without", f"{holder}=off", "--yes")
         assert refused.code == 3 and "could take the lock" in refused.said, refused.said
-        run = _recover(desk, survivor, (4, 9, 2, 1, 1, 1))
+        run = _recover(desk, survivor, (4, 9, 2, 1, 1, 1), lambda number: crash() if number == 1 else None)
     _check_survivor(sides, survivor, kept)
     assert desk.leader() == survivor and not desk.etcd.is_paused()
     assert sides.sql(survivor, "SELECT timeline_id > 3 FROM pg_control_checkpoint()") == [["t"]]

@@ -148,11 +148,15 @@ def test_what_one_that_was_cut_off_started_is_stopped_first(survivor: Survivor) 
 @pytest.mark.parametrize(
     ("state", "running", "said"),
     [
-        ("1 in production", False, "was not stopped cleanly (in production)"),
+        (
+            "1 shut down in recovery",
+            False,
+            "is not a primary's that was stopped or that crashed: shut down in recovery",
+        ),
         ("1 shut down", True, "a PostgreSQL may still use"),
     ],
 )
-def test_what_is_not_ours_or_not_clean_is_left_alone(
+def test_what_is_not_ours_or_no_primary_is_left_alone(
     survivor: Survivor, capsys: pytest.CaptureFixture[str], state: str, running: bool, said: str
 ) -> None:
     survivor.control(state)
