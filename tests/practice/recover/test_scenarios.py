@@ -151,7 +151,6 @@ def test_left_out_then_back_with_a_patroni_that_wakes_up(desk: Desk, tmp_path: P
 
     os.kill(patroni, signal.SIGCONT)
     wait_until(lambda: "shut down" in _state(desk, loser) or "recovery" in _state(desk, loser), 60)
-    log = Path(desk.cluster["hosts"][loser]["data_dir"]).parents[1] / f"log/patroni-{loser}.log"
     log = Path(desk.cluster["hosts"][loser]["data_dir"]).parents[1] / "log"
     wait_until(lambda: "Failed to rewind from healthy primary" in (log / f"patroni-{loser}.log").read_text(), 60)
     wait_until(lambda: "requested timeline" in (log / f"postgresql-{loser}.log").read_text(), 60)
