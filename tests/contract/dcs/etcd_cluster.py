@@ -81,6 +81,13 @@ class EtcdCluster:
             raise AssertionError(f"etcdctl {argv}: {done.stderr.decode()}")
         return done.stdout.decode("utf-8", "replace")
 
+    def fill(self) -> None:
+        """Write until the quota is used up and etcd says so: it counts only what it has committed to its file."""
+        deadline = time.monotonic() + 20
+        while "NOSPACE" not in self.ctl("alarm", "list"):
+            assert time.monotonic() < deadline, f"etcd raised no alarm, see {self.home}"
+            self.ctl("put", f"/fill/{time.monotonic()}", stdin=b"x" * 900_000, check=False)
+
     def await_healthy(self, timeout_s: float = 20) -> None:
         deadline = time.monotonic() + timeout_s
         while True:

@@ -140,8 +140,7 @@ def test_out_of_space(kind: DcsKind) -> None:
     cluster = EtcdCluster(size=1, more_flags=("--quota-backend-bytes", str(4 * 1024 * 1024)))
     try:
         cluster.start()
-        for number in range(8):
-            cluster.ctl("put", f"/fill/{number}", stdin=b"x" * 900_000, check=False)
+        cluster.fill()
         dcs = open_dcs(kind, cluster)
         dcs.read_prefix("/service/main/")
         health = dcs.health()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from practice.engine.desk import Desk, named_run, wait_until
+from practice.engine.desk import Desk, Ended, named_run, wait_until
 from practice.recover.rows import ON_THE_LOSER, SETUP, Sides
 
 LAB = "guard302"
@@ -172,7 +172,16 @@ def test_a_member_with_commits_of_its_own_waits_for_a_person(desk: Desk) -> None
     assert desk.lab.health()[0] != 0
 
     # Its Patroni tries to start it again and again: a look may meet a server that has just begun and answers nobody.
-    wait_until(lambda: desk.pgops("recover", "split-brain", "--survivor", survivor, "--yes").code == 0, 90)
+    tries: list[Ended] = []
+
+    def recovers() -> bool:
+        tries.append(desk.pgops("recover", "split-brain", "--survivor", survivor, "--yes"))
+        return tries[-1].code == 0
+
+    try:
+        wait_until(recovers, 90)
+    except AssertionError:
+        raise AssertionError("\n".join(f"{ended.code}: {ended.said}" for ended in tries)) from None
     (copy,) = [path for path in _data(desk, loser).parent.glob("data.pgops-2*") if path.is_dir()]
     account = json.loads((copy / "account/account.json").read_text())
     assert account["complete"] and account["transactions"]["count"] == 6
