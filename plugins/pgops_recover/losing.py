@@ -67,12 +67,24 @@ def silence(name: str) -> Step:
         argv = ("sh", "-c", _SILENCE, "pgops-silence", *manager.pid_argv(unit_of(now.cluster, params)))
         return (RunCommand(name, argv, manager.hold_identity, Again.SAFE),)
 
+    def expect(now: Snapshot) -> Snapshot:
+        after, state = (
+            predict(params, now, running=False, moving=False, pid=None, state="killed"),
+            find_service(params, now),
+        )
+        node = after.node(name)
+        branch = known(node.branch) if node else None
+        if node is None or branch is None or isinstance(state, str) or not (state.running or state.moving):
+            return after
+        # Until it is killed it may start its PostgreSQL, as it may have tried over and over: to stop it belongs to the plan.
+        return after.with_node(replace(node, branch=Known(replace(branch, serving=True))))
+
     return Step(
         id=f"silence-{name}",
         why="a Patroni that wakes up demotes and rewinds within seconds, and what only this member has is gone",
         check=check,
         actions=actions,
-        expect=lambda now: predict(params, now, running=False, moving=False, pid=None, state="killed"),
+        expect=expect,
         views=frozenset({View.SERVICES}),
         hosts=frozenset({name}),
         risk=Risk.CHANGE,
@@ -103,7 +115,7 @@ def keep_wal(loser: Loser, incident: Incident, pinned: Pinned) -> Step:
 def stop(loser: Loser) -> Step:
     """A clean stop of its PostgreSQL: the fence for the clients that still write there."""
 
-    def check(_first: Snapshot, now: Snapshot) -> Verdict:
+    def check(first: Snapshot, now: Snapshot) -> Verdict:
         copy, node = find_copy(loser, now), now.node(loser.name)
         branch = known(node.branch) if node else None
         if isinstance(copy, str) or node is None or branch is None:
@@ -113,8 +125,10 @@ def stop(loser: Loser) -> Step:
             return satisfied("it was stopped, and its data directory is kept")
         if copy is None and branch.serving:
             return blocked("its WAL is not kept yet")
-        if branch.serving:
+        if branch.serving and _served(loser, first):
             return needed(f"PostgreSQL of {loser.name} runs, and clients may write to it")
+        if branch.serving:
+            return needed(f"PostgreSQL of {loser.name} may have been started by its Patroni meanwhile")
         return satisfied(f"no PostgreSQL uses {loser.data_dir}")
 
     def expect(now: Snapshot) -> Snapshot:
@@ -136,6 +150,12 @@ def stop(loser: Loser) -> Step:
         usually="seconds, by the size of its checkpoint",
         interrupts=f"clients of {loser.name} lose their connections; what they committed there is kept, aside",
     )
+
+
+def _served(loser: Loser, first: Snapshot) -> bool:
+    node = first.node(loser.name)
+    branch = known(node.branch) if node else None
+    return branch is None or branch.serving
 
 
 def keep_data(loser: Loser, incident: Incident, pinned: Pinned) -> Step:

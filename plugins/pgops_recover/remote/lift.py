@@ -97,7 +97,7 @@ def _run(wish: Mapping[str, Any], own: Mapping[str, str], is_done: Callable[[int
         with open(f"{place}/log", "w+b") as log:
             server = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
             try:
-                _await(data, server, is_done, log)
+                _await_done(data, server, is_done, log)
                 _await_archive(data)
             finally:
                 if server.poll() is None:
@@ -117,7 +117,7 @@ def _config_file(data: str) -> dict[str, str]:
     return {"config_file": named[-1]} if named else {}
 
 
-def _await(data: str, server: subprocess.Popen[bytes], is_done: Callable[[int], bool], log: Any) -> None:
+def _await_done(data: str, server: subprocess.Popen[bytes], is_done: Callable[[int], bool], log: Any) -> None:
     deadline = time.monotonic() + _LIFT_S
     while time.monotonic() < deadline:
         if is_done(server.pid):
