@@ -303,6 +303,27 @@ def test_a_loser_whose_postgresql_ends_by_itself_before_it_is_stopped_is_no_drif
         assert world.fake.destroyed == [] and world.fake.members["n1"].in_recovery
 
 
+def test_a_loser_whose_patroni_starts_its_postgresql_until_it_is_killed_is_no_drift() -> None:
+    """Patroni tries again and again, where a guard does not let it rewind, say: it is down in one look and up in the next."""
+
+    def down() -> FakeCluster:
+        fake = split_brain()
+        fake.change("n1", postgres="stopped")
+        return fake
+
+    with operator_host():
+        case = Case(RECOVER, PARAMS, down, set_up)
+        world = case.world()
+        plan = case.plan(world)
+        assert plan.blocked is None, plan.blocked
+        (stop,) = [step for step in plan.steps if step.id == "stop-n1"]
+        assert stop.actions and stop.verdict.reason == "PostgreSQL of n1 may have been started by its Patroni meanwhile"
+        world.fake.change("n1", postgres="running")
+        outcome = case.run_plan(world, plan)
+        assert outcome.code == 0, outcome
+        assert world.fake.destroyed == [] and world.fake.members["n1"].in_recovery
+
+
 def test_nobody_is_rewound_on_the_way() -> None:
     with operator_host():
         case = Case(RECOVER, PARAMS, paused_split_brain, set_up)
