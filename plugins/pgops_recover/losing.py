@@ -68,11 +68,8 @@ def silence(name: str) -> Step:
         return (RunCommand(name, argv, manager.hold_identity, Again.SAFE),)
 
     def expect(now: Snapshot) -> Snapshot:
-        after, state = (
-            predict(params, now, running=False, moving=False, pid=None, state="killed"),
-            find_service(params, now),
-        )
-        node = after.node(name)
+        after = predict(params, now, running=False, moving=False, pid=None, state="killed")
+        state, node = find_service(params, now), after.node(name)
         branch = known(node.branch) if node else None
         if node is None or branch is None or isinstance(state, str) or not (state.running or state.moving):
             return after
