@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pgops.hosts.remote.answering import Fault, answer
+from pgops.hosts.remote.durable import write_durably
 from pgops_recover.remote.opening import Server, opened
 from pgops_recover.remote.segments import byte_position
 
@@ -71,11 +72,7 @@ def rebuild(wish: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name in sorted(os.listdir(f"{keep}/data/pg_tblspc")):
         target = os.readlink(f"{keep}/data/pg_tblspc/{name}")
         parts.append({"what": "tablespace", "oid": int(name), "path": target, "was": None})
-    with open(f"{keep}/manifest.json.new", "w", encoding="utf-8") as file:
-        file.write(json.dumps({**manifest, "parts": parts}, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(f"{keep}/manifest.json.new", f"{keep}/manifest.json")
+    write_durably(f"{keep}/manifest.json", json.dumps({**manifest, "parts": parts}, indent=2) + "\n")
     shutil.rmtree(work)
     return parts
 

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pgops.hosts.remote.answering import answer
+from pgops.hosts.remote.durable import write_durably
 from pgops_recover.remote.applying import COLUMNS, REFERENCES, write_script
 from pgops_recover.remote.opening import Server
 from pgops_recover.remote.versions import DATABASES, NAMES, Versions, doubt_count, is_users_table, table_key
@@ -48,10 +49,7 @@ def salvage(wish: Mapping[str, Any]) -> dict[str, Any]:
         os.mkdir(making)
         with opened_copy(wish, work) as server:
             summary = _Folder(server, keep, making, account).fill()
-        with open(f"{making}/summary.json", "w", encoding="utf-8") as file:
-            json.dump(summary, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
+        write_durably(f"{making}/summary.json", json.dumps(summary, indent=2))
         shutil.rmtree(work)
         os.rename(making, done)
     with open(f"{done}/summary.json", encoding="utf-8") as file:

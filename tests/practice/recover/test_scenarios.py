@@ -7,10 +7,7 @@ import json
 import os
 import re
 import signal
-import socket
-import subprocess
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from contract.dcs.etcd_cluster import EtcdCluster
 from pgops.hosts import process
 from pgops_lab import processes
 from practice.engine.desk import Desk, named_run, wait_until
@@ -315,23 +313,7 @@ def test_three_members_on_three_branches(desk: Desk) -> None:
     _finish(desk, run)
 
 
-@contextmanager
-def _another_etcd(folder: Path) -> Iterator[str]:
-    """The address of an etcd of one member, which no other knows."""
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        client, peer = (f"http://127.0.0.1:{each.getsockname()[1]}" for each in (one, two))
-    argv = ["etcd", f"--data-dir={folder}/etcd", f"--listen-client-urls={client}", f"--advertise-client-urls={client}"]
-    argv += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}"]
-    with (folder / "etcd.log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as etcd:
-        try:
-            yield client.removeprefix("http://")
-        finally:
-            etcd.kill()
-
-
-def test_a_member_that_leads_in_another_dcs(desk: Desk, tmp_path: Path) -> None:
+def test_a_member_that_leads_in_another_dcs(desk: Desk) -> None:
     """Its Patroni was told of another etcd, found nobody there, and promoted its PostgreSQL: two leaders with a lock each."""
     sides = Sides.of(desk.lab.name)
     desk.await_healthy()
@@ -340,8 +322,11 @@ def test_a_member_that_leads_in_another_dcs(desk: Desk, tmp_path: Path) -> None:
     sides.sql(survivor, f"{SETUP}; TRUNCATE load")
     settings = sides.member(loser).patroni_config
     right = settings.read_text()
-    with _another_etcd(tmp_path) as elsewhere:
-        settings.write_text(yaml.safe_dump({**yaml.safe_load(right), "etcd3": {"hosts": [elsewhere]}}))
+    elsewhere = EtcdCluster(size=1)
+    try:
+        elsewhere.start()
+        hosts = [url.removeprefix("http://") for url in elsewhere.urls]
+        settings.write_text(yaml.safe_dump({**yaml.safe_load(right), "etcd3": {"hosts": hosts}}))
         desk.supervise("restart", desk.cluster["services"]["names"]["patroni"].replace("{host}", loser))
         wait_until(lambda: _state(desk, loser).endswith("in production"), 60)
         with writing(sides, loser, "lost") as lost, writing(sides, survivor, "kept") as kept:
@@ -359,6 +344,8 @@ def test_a_member_that_leads_in_another_dcs(desk: Desk, tmp_path: Path) -> None:
         desk.done("salvage", run)
         lost.check(_saved(desk, loser, run))
         _finish(desk, run)
+    finally:
+        elsewhere.stop()
 
 
 def _allow_prepared(desk: Desk, sides: Sides) -> None:
