@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pgops.config.model import ClusterConfig, HostConfig
 from pgops.hosts.factory import open_host
 from pgops.hosts.host import Host
+from pgops.hosts.remote.program_paths import program_in
 from pgops.pgbackrest.commands import Stanza, archive_get_argv
 from pgops.readings import Known, Reading
 from pgops_backup.last_commit import LastEnd, read_last_end
@@ -46,7 +47,7 @@ class Looker:
     def _read_on(self, config: HostConfig, host: Host, tail: Tail) -> Reading[LastEnd]:
         stanza = Stanza(self._stanza, config.pgbackrest_config)
         fetch = archive_get_argv(stanza, "SEGMENT", "DESTINATION", repo=tail.repo_key)[:-2]
-        waldump = f"{config.bin_dir.rstrip('/')}/pg_waldump" if config.bin_dir else "pg_waldump"
+        waldump = program_in(config.bin_dir, "pg_waldump")
         return read_last_end(
             host,
             waldump,

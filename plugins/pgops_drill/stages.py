@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timezone
 
+from pgops.hosts.remote.program_paths import program_in
 from pgops.plan.step import Params
 from pgops_drill import scripts
 from pgops_drill.aims import Aim, target_of
@@ -54,10 +55,6 @@ def assertions_path(aim: Aim) -> str:
     return f"{aim.scratch}/assertions.sql"
 
 
-def _program(aim: Aim, name: str) -> str:
-    return f"{aim.host.bin_dir.rstrip('/')}/{name}" if aim.host.bin_dir else name
-
-
 def _script(text: str, *arguments: str) -> tuple[str, ...]:
     return ("sh", "-c", text, "pgops-drill", *arguments)
 
@@ -68,12 +65,12 @@ def _private(aim: Aim, params: Params) -> tuple[str, ...]:
 
 
 def _psql(aim: Aim, params: Params) -> tuple[str, ...]:
-    return (_program(aim, "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", *_private(aim, params))
+    return (program_in(aim.host.bin_dir, "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", *_private(aim, params))
 
 
 def _prepare(aim: Aim, _params: Params) -> tuple[str, ...]:
     names = ("postgres", "pg_ctl", "pg_controldata", "pg_checksums", "pg_dumpall", "psql")
-    programs = ("pgbackrest", "nice", "ionice", *(_program(aim, name) for name in names))
+    programs = ("pgbackrest", "nice", "ionice", *(program_in(aim.host.bin_dir, name) for name in names))
     config = aim.host.pgbackrest_config or "-"
     need = str(aim.need_bytes)
     return _script(scripts.PREPARE, aim.scratch, aim.data_dir, config, aim.stanza, need, aim.run_id, *programs)
@@ -144,8 +141,8 @@ def _postgres(aim: Aim, params: Params) -> tuple[str, ...]:
         "log_min_messages": "warning",
     }
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    server = (_program(aim, "postgres"), "-D", f"{scratch}/data", *options)
-    return _script(scripts.START, f"{scratch}/data", _program(aim, "pg_controldata"), *_GENTLY, *server)
+    server = (program_in(aim.host.bin_dir, "postgres"), "-D", f"{scratch}/data", *options)
+    return _script(scripts.START, f"{scratch}/data", program_in(aim.host.bin_dir, "pg_controldata"), *_GENTLY, *server)
 
 
 def _replay(aim: Aim, params: Params) -> tuple[str, ...]:
@@ -157,7 +154,7 @@ def _look(aim: Aim, params: Params) -> tuple[str, ...]:
 
 
 def _amcheck(aim: Aim, params: Params) -> tuple[str, ...]:
-    program = _program(aim, "pg_amcheck")
+    program = program_in(aim.host.bin_dir, "pg_amcheck")
     return (*_GENTLY, program, "--all", "--heapallindexed", "--install-missing", *_private(aim, params))
 
 
@@ -169,7 +166,7 @@ def _assertions(aim: Aim, params: Params) -> tuple[str, ...]:
 def _dump(aim: Aim, params: Params) -> tuple[str, ...]:
     return (
         *_GENTLY,
-        _program(aim, "pg_dumpall"),
+        program_in(aim.host.bin_dir, "pg_dumpall"),
         "--schema-only",
         "--no-sync",
         "--file=/dev/null",
@@ -178,11 +175,12 @@ def _dump(aim: Aim, params: Params) -> tuple[str, ...]:
 
 
 def _stop(aim: Aim, _params: Params) -> tuple[str, ...]:
-    return (_program(aim, "pg_ctl"), "-D", f"{aim.scratch}/data", "-m", "fast", "-w", "-t", str(_STOP_S), "stop")
+    program = program_in(aim.host.bin_dir, "pg_ctl")
+    return (program, "-D", f"{aim.scratch}/data", "-m", "fast", "-w", "-t", str(_STOP_S), "stop")
 
 
 def _checksums(aim: Aim, _params: Params) -> tuple[str, ...]:
-    return (*_GENTLY, _program(aim, "pg_checksums"), "--check", "-D", f"{aim.scratch}/data")
+    return (*_GENTLY, program_in(aim.host.bin_dir, "pg_checksums"), "--check", "-D", f"{aim.scratch}/data")
 
 
 def _remove(aim: Aim, _params: Params) -> tuple[str, ...]:

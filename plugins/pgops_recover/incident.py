@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pgops.config.model import HostConfig
+from pgops.hosts.remote.program_paths import program_in
 from pgops.observe.archive import archive_places
 from pgops.observe.branch_facts import CopyFacts
 from pgops.observe.copies import copy_path
@@ -50,7 +51,7 @@ class Loser:
 
     def program(self, name: str) -> str:
         """One of PostgreSQL's programs there."""
-        return program(self.config, name)
+        return program_in(self.config.bin_dir, name)
 
     @property
     def from_segment(self) -> str:
@@ -110,7 +111,7 @@ class Lift:
 
     def program(self, name: str) -> str:
         """One of PostgreSQL's programs on the survivor."""
-        return program(self.config, name)
+        return program_in(self.config.bin_dir, name)
 
 
 @dataclass(frozen=True)
@@ -200,11 +201,6 @@ def _find_lift(first: Snapshot, survivor: str, losers: list[Loser]) -> Lift | No
     above = max([*ended, *histories, *(branch.timeline for branch in branches)])
     foreign = {f"{timeline:08X}.history": text for timeline, text in histories.items() if timeline > own.timeline}
     return Lift(config, place, keys.leader, own.timeline, above, dict(sorted(foreign.items())), first.cluster.stanza)
-
-
-def program(config: HostConfig, name: str) -> str:
-    """One of PostgreSQL's programs on a host."""
-    return f"{config.bin_dir.rstrip('/')}/{name}" if config.bin_dir else name
 
 
 def _config_of(first: Snapshot, name: str) -> HostConfig | None:

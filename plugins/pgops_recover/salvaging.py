@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from pgops.hosts.remote.program_paths import program_in
 from pgops.observe.branch_facts import CopyFacts
 from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import Action, Again, RunCommand
@@ -107,7 +108,7 @@ def _account(name: str, copy: CopyFacts, first: Snapshot) -> Step:
     host = next((item for item in first.cluster.hosts if item.name == name), None)
     wish = {
         "manifest": f"{copy.path}/manifest.json",
-        "pg_waldump": f"{copy.bin_dir.rstrip('/')}/pg_waldump" if copy.bin_dir else "pg_waldump",
+        "pg_waldump": program_in(copy.bin_dir, "pg_waldump"),
         "wal_dirs": [f"{copy.path}/wal", f"{copy.path}/data/pg_wal"],
         "into": f"{copy.path}/account",
         "archive": archive_of(copy.path, first.cluster.stanza, host.pgbackrest_config if host else None),

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pgops.hosts.remote.answering import Fault
+from pgops.hosts.remote.program_paths import program_in
 
 _ANSWER_S = 3600.0
 _CONNECT_S = 10
@@ -30,7 +31,6 @@ class Leading:
     """That server, as `wish` names it: `data_dir`, `bin_dir` (null: the search path), `superuser`. Raises `Fault`."""
 
     def __init__(self, wish: Mapping[str, Any], settings: str = "") -> None:
-        bin_dir = f"{wish['bin_dir'].rstrip('/')}/" if wish["bin_dir"] else ""
         self.data_dir, self._settings = wish["data_dir"], f"{SETTINGS} {settings}"
         try:
             with open(f"{self.data_dir}/postmaster.pid", encoding="utf-8") as file:
@@ -40,7 +40,7 @@ class Leading:
         if len(lines) < 5 or not lines[4]:
             raise Fault(f"the PostgreSQL on {self.data_dir} has no local socket (unix_socket_directories)")
         place = ["-h", lines[4], "-p", lines[3], "-U", wish["superuser"], "-w"]
-        self.argv = [f"{bin_dir}psql", "-X", "-v", "ON_ERROR_STOP=1", *place]
+        self.argv = [program_in(wish["bin_dir"], "psql"), "-X", "-v", "ON_ERROR_STOP=1", *place]
 
     def environment(self, database: str, name: str = "pgops salvage") -> dict[str, str]:
         """For a psql in that database, seen there by this name."""

@@ -30,7 +30,8 @@ from typing import Any
 
 from pgops.hosts.remote.answering import Fault, alone_in, answer
 from pgops.hosts.remote.durable import write_durably
-from pgops_recover.remote.opening import ALONE, limits_of
+from pgops.hosts.remote.program_paths import program_in
+from pgops_recover.remote.opening import ALONE, control_of, limits_of
 
 _LIFT_S = 3600.0
 _STOP_S = 6 * 3600.0
@@ -87,12 +88,12 @@ def _run(wish: Mapping[str, Any], own: Mapping[str, str], is_done: Callable[[int
         settings = {
             **ALONE,
             # Its file may say less already, where it waits for a restart: recovery starts with no less than it ran with.
-            **limits_of(_all_control(wish)),
+            **limits_of(control_of(wish["bin_dir"], data)),
             "cluster_name": _MARK,
             "unix_socket_directories": place,
             **own,
         }
-        argv = [_program(wish, "postgres"), "-D", data]
+        argv = [program_in(wish["bin_dir"], "postgres"), "-D", data]
         argv += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with open(f"{place}/log", "w+b") as log:
             server = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
@@ -163,7 +164,7 @@ def _end_earlier(wish: Mapping[str, Any]) -> None:
     data = wish["data_dir"]
     deadline = time.monotonic() + _STOP_S
     while True:
-        argv = [_program(wish, "pg_ctl"), "-D", data, "status"]
+        argv = [program_in(wish["bin_dir"], "pg_ctl"), "-D", data, "status"]
         code = subprocess.run(argv, capture_output=True, timeout=60, check=False).returncode
         if code == 3:
             return
@@ -173,24 +174,15 @@ def _end_earlier(wish: Mapping[str, Any]) -> None:
             raise Fault(f"a PostgreSQL may still use {data}")
         if time.monotonic() > deadline:
             raise Fault(f"the PostgreSQL that an earlier try started in {data} does not stop")
-        argv = [_program(wish, "pg_ctl"), "-D", data, "-m", "fast", "-W", "stop"]
+        argv = [program_in(wish["bin_dir"], "pg_ctl"), "-D", data, "-m", "fast", "-W", "stop"]
         subprocess.run(argv, capture_output=True, timeout=60, check=False)
         time.sleep(0.2)
 
 
 def _control(wish: Mapping[str, Any]) -> tuple[str, int]:
     """State and timeline, as pg_controldata says."""
-    told = _all_control(wish)
+    told = control_of(wish["bin_dir"], wish["data_dir"])
     return told["Database cluster state"], int(told["Latest checkpoint's TimeLineID"])
-
-
-def _all_control(wish: Mapping[str, Any]) -> dict[str, str]:
-    argv = [_program(wish, "pg_controldata"), "-D", wish["data_dir"]]
-    said = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-    told = {name: value.strip() for name, _, value in (line.partition(":") for line in said.stdout.splitlines())}
-    if "Database cluster state" not in told or not told.get("Latest checkpoint's TimeLineID", "").isdecimal():
-        raise Fault(f"pg_controldata: {said.stderr.strip()[:300] or 'it says no state'}")
-    return told
 
 
 def _lend(directory: str, name: str, text: str) -> bool:
@@ -209,10 +201,6 @@ def _histories_alone(archive: list[str] | None) -> str:
         return "exit 1"
     words = shlex.join(word.replace("%", "%%") for word in [*archive, "archive-get"])
     return f'case %f in *.history) exec {words} %f "%p" ;; *) exit 1 ;; esac'
-
-
-def _program(wish: Mapping[str, Any], name: str) -> str:
-    return f"{wish['bin_dir'].rstrip('/')}/{name}" if wish["bin_dir"] else name
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pgops.hosts.remote.answering import Fault
+from pgops.hosts.remote.program_paths import program_in
 
 _START_S = 6 * 3600.0
 _LIMITS = {
@@ -102,10 +103,14 @@ class Server:
         return found
 
 
-def control_of(bin_dir: str, data: str) -> dict[str, str]:
-    """What pg_controldata says."""
-    said = subprocess.run([f"{bin_dir}pg_controldata", "-D", data], capture_output=True, text=True, check=False)
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in said.stdout.splitlines())}
+def control_of(bin_dir: str | None, data: str) -> dict[str, str]:
+    """What pg_controldata says. Raises `Fault` with its reason."""
+    argv = [program_in(bin_dir, "pg_controldata"), "-D", data]
+    said = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    told = {name: value.strip() for name, _, value in (line.partition(":") for line in said.stdout.splitlines())}
+    if said.returncode != 0 or "Database cluster state" not in told:
+        raise Fault(f"pg_controldata: {said.stderr.strip()[:300] or 'it says no state'}")
+    return told
 
 
 def limits_of(control: Mapping[str, str]) -> dict[str, str]:
@@ -118,8 +123,7 @@ def opened(
     wish: Mapping[str, Any], work: str, settings: Mapping[str, str], *, stop: signal.Signals = signal.SIGQUIT
 ) -> Iterator[Server]:
     """`work`/data, started as a standby (`bin_dir` and `superuser` of `wish`), and stopped by that signal at the end."""
-    bin_dir = f"{wish['bin_dir'].rstrip('/')}/" if wish["bin_dir"] else ""
-    data = f"{work}/data"
+    bin_dir, data = wish["bin_dir"], f"{work}/data"
     for path, text in (
         (f"{data}/standby.signal", ""),
         (f"{work}/postgresql.conf", ""),
@@ -139,12 +143,12 @@ def opened(
             "config_file": f"{work}/postgresql.conf",
             **settings,
         }
-        argv = [f"{bin_dir}postgres", "-D", data]
+        argv = [program_in(bin_dir, "postgres"), "-D", data]
         argv += [word for name, value in whole.items() for word in ("-c", f"{name}={value}")]
         with open(f"{work}/log", "wb") as log:
             server = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
-            asked = Server(f"{bin_dir}psql", socket, wish["superuser"])
+            asked = Server(program_in(bin_dir, "psql"), socket, wish["superuser"])
             _await(server, asked, f"{work}/log")
             yield asked
         finally:

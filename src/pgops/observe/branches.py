@@ -11,6 +11,7 @@ import re
 from base64 import b64decode
 
 from pgops.hosts.host import Host, HostFault, Identity
+from pgops.hosts.remote.program_paths import program_in
 from pgops.observe.branch_facts import BranchFacts
 from pgops.observe.lsn import parse_lsn
 from pgops.observe.snapshot import Node
@@ -57,7 +58,7 @@ _HISTORY = re.compile(r"([0-9A-F]{8})\.history")
 
 def read_branch(host: Host, data_dir: str, bin_dir: str | None, *, timeout_s: float) -> Reading[BranchFacts]:
     """The branch of the directory; works whether PostgreSQL runs or not."""
-    bin_prefix = f"{bin_dir.rstrip('/')}/" if bin_dir else ""
+    bin_prefix = program_in(bin_dir, "")
     try:
         argv = ["sh", "-c", _READ, "pgops-branch", data_dir.rstrip("/"), bin_prefix]
         answer = host.run(argv, identity=Identity.OWNER, timeout_s=timeout_s)

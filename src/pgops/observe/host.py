@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pgops.hosts.host import Host, HostFault, Identity
+from pgops.hosts.remote.program_paths import program_in
 from pgops.observe.facts import ControlFacts, DataDirFiles, DiskUsage, WalIdentity
 from pgops.observe.lsn import HISTORY_NAME, SEGMENT_NAME, parse_lsn
 from pgops.readings import Known, Reading, Unknown
@@ -19,7 +20,7 @@ _DF = ["df", "--block-size=1", "--output=target,file,size,avail,pcent,ipcent"]
 
 def read_control(host: Host, data_dir: str, bin_dir: str | None, *, timeout_s: float) -> Reading[ControlFacts]:
     """`pg_controldata` of the data directory; works whether PostgreSQL runs or not."""
-    program = f"{bin_dir.rstrip('/')}/pg_controldata" if bin_dir else "pg_controldata"
+    program = program_in(bin_dir, "pg_controldata")
     try:
         answer = host.run([program, "-D", data_dir], identity=Identity.OWNER, timeout_s=timeout_s)
         return Known(parse_control(answer.stdout)) if answer.ok else Unknown(f"pg_controldata: {answer.fault}")

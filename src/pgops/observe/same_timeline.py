@@ -17,6 +17,7 @@ from itertools import combinations
 
 from pgops.config.model import HostConfig
 from pgops.hosts.host import Host, HostFault, Identity
+from pgops.hosts.remote.program_paths import program_in
 from pgops.observe.branch_facts import SameTimeline
 from pgops.observe.branches import path_of, wal_end
 from pgops.observe.contested import read_stored
@@ -156,7 +157,7 @@ def _side(snapshot: Snapshot, hosts: Mapping[str, Host], node: Node, timeline: i
     data_dir = data_dir_of(snapshot, node)
     if host is None or files is None or data_dir is None:
         return f"the WAL files of {node.name} cannot be seen"
-    prefix = f"{config.bin_dir.rstrip('/')}/" if config.bin_dir else ""
+    prefix = program_in(config.bin_dir, "")
     own = frozenset(name for name in files.segments if segment_timeline(name) == timeline)
     return _Side(node.name, host, f"{data_dir}/pg_wal", prefix, own)
 
