@@ -101,7 +101,16 @@ class EtcdCluster:
             time.sleep(0.1)
 
     def signal(self, number: int, sign: signal.Signals) -> None:
-        self.processes[number].send_signal(sign)
+        """Send it; that a stop has come to every thread is waited for, since one that runs may still answer."""
+        process = self.processes[number]
+        process.send_signal(sign)
+        deadline = time.monotonic() + 10
+        while sign == signal.SIGSTOP and any(
+            path.read_text().rpartition(")")[2].split()[0] != "T"
+            for path in Path(f"/proc/{process.pid}/task").glob("*/stat")
+        ):
+            assert time.monotonic() < deadline, f"member {number} does not stop"
+            time.sleep(0.01)
 
     def kill(self, number: int) -> None:
         self.processes[number].kill()
