@@ -48,6 +48,7 @@ def split_brain(
     --dry-run tells who is on which branch, where they part, and what was committed on one side alone, table by table.
     Nothing is destroyed: each loser's WAL is copied and its data directory is moved aside. A survivor that has not the
     lock, or is on a lower timeline than a loser, is stopped for seconds and goes on above every timeline that was seen.
+    What a loser archived in the place of the survivor's files leaves the archive, once it is kept; that asks for --confirm.
 
     Once all is done, health --deep is shown, and where a pgBackRest stanza is configured a full backup is made that expires
     none; neither changes how the recovery ended. With -f json, and by runs continue, both are left to you.

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pgops.config.model import HostConfig
 from pgops.hosts.remote.program_paths import program_in
 from pgops.observe.archive import archive_places
-from pgops.observe.branch_facts import CopyFacts
+from pgops.observe.branch_facts import CopyFacts, StoredWal
 from pgops.observe.copies import copy_path
-from pgops.observe.lsn import format_lsn
+from pgops.observe.lsn import format_lsn, segment_timeline
 from pgops.observe.places import data_dir_of, segment_bytes_of
 from pgops.observe.snapshot import Node, Snapshot
+from pgops.observe.timelines import Path, path_to
 from pgops.plan.step import Params, Pinned
 from pgops.readings import known, reason
 from pgops_recover.diagnosing import Branch, Parting, compare_all, find_branch
@@ -31,7 +32,7 @@ class Loser:
     """One member that goes: where its files are, and what only it has.
 
     `archives` are the places that it archives into: (repository, archive id). `reached_bytes` is how far its WAL was whole
-    when it was looked at: it may go on.
+    when it was looked at: it may go on. `barring` are `.partial` files of its in the archive, in the place of the survivor's.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Loser:
     stanza: str | None = None
     archives: tuple[tuple[int, str], ...] = ()
     reached_bytes: int | None = None
+    barring: tuple[StoredWal, ...] = ()
 
     @property
     def keep(self) -> str:
@@ -63,7 +65,7 @@ class Loser:
 
     @property
     def is_contested(self) -> bool:
-        """Whether there is an archive that may have its WAL in the place of the survivor's."""
+        """Whether there is an archive that may have its WAL of a timeline of which the survivor wrote something as well."""
         return self.stanza is not None and self.parting.contested is not None
 
     @property
@@ -97,8 +99,8 @@ class Loser:
 class Lift:
     """The survivor must go on above every timeline that was ever seen: it has not the lock, or is on a lower timeline.
 
-    `above` is the highest that is known, and `histories` (file name to text) take the numbers that other members used.
-    `holder` is who holds the lock.
+    `above` is the highest that is known, `histories` (file name to text) take the numbers that other members used, and `own`
+    are the names of the survivor's. `holder` is who holds the lock.
     """
 
     config: HostConfig
@@ -107,6 +109,7 @@ class Lift:
     timeline: int
     above: int
     histories: Mapping[str, str]
+    own: tuple[str, ...]
     stanza: str | None
 
     def program(self, name: str) -> str:
@@ -145,7 +148,7 @@ def find_incident(params: Params, pinned: Pinned, first: Snapshot) -> Incident:
         if isinstance(parting, str):
             unseen[name] = parting
         elif parting.diverged:
-            found = _loser(first, name, parting, pinned.run_id)
+            found = _loser(first, name, survivor, parting, pinned.run_id)
             if isinstance(found, str):
                 unseen[name] = found
             else:
@@ -184,12 +187,12 @@ def _find_lift(first: Snapshot, survivor: str, losers: list[Loser]) -> Lift | No
         return None
     branches = [branch for other in first.nodes if isinstance(branch := find_branch(other), Branch)]
     place = data_dir_of(first, node)
-    # A history file of the loser's under a number of the survivor's leads astray as a higher one does.
-    twice = any(
-        loser.parting.contested not in (None, loser.parting.fork and loser.parting.fork.timeline) for loser in losers
-    )
     # A member that reads the archive follows the highest timeline there, be its writer long gone.
     archived = known(first.archived_timelines) or {}
+    # A history file of another one's under a number of the survivor's leads astray as a higher one does.
+    twice = _is_belied(own.path, archived) or any(
+        loser.parting.contested not in (None, loser.parting.fork and loser.parting.fork.timeline) for loser in losers
+    )
     highest = own.timeline >= max([*archived, *(branch.timeline for branch in branches)])
     if place is None or (keys.leader == survivor and highest and not twice):
         return None
@@ -199,15 +202,32 @@ def _find_lift(first: Snapshot, survivor: str, losers: list[Loser]) -> Lift | No
         histories |= facts.histories if facts else {}
     ended = [entry.timeline + 1 for entry in keys.history]
     above = max([*ended, *histories, *(branch.timeline for branch in branches)])
-    foreign = {f"{timeline:08X}.history": text for timeline, text in histories.items() if timeline > own.timeline}
-    return Lift(config, place, keys.leader, own.timeline, above, dict(sorted(foreign.items())), first.cluster.stanza)
+    foreign = {_history_name(timeline): text for timeline, text in sorted(histories.items()) if timeline > own.timeline}
+    names = tuple(_history_name(piece.timeline) for piece in own.path if piece.timeline > 1)
+    return Lift(config, place, keys.leader, own.timeline, above, foreign, names, first.cluster.stanza)
+
+
+def _history_name(timeline: int) -> str:
+    return f"{timeline:08X}.history"
+
+
+def _is_belied(path: Path, archived: Mapping[int, str]) -> bool:
+    """Whether the archive knows another way to a timeline of this path: the last one that pushed its history file has it."""
+    for number, piece in enumerate(path):
+        text = archived.get(piece.timeline)
+        try:
+            if text is not None and path_to(piece.timeline, archived)[:-1] != path[:number]:
+                return True
+        except ValueError:
+            return True
+    return False
 
 
 def _config_of(first: Snapshot, name: str) -> HostConfig | None:
     return next((host for host in first.cluster.hosts if host.name == name), None)
 
 
-def _loser(first: Snapshot, name: str, parting: Parting, run_id: str) -> Loser | str:
+def _loser(first: Snapshot, name: str, survivor: str, parting: Parting, run_id: str) -> Loser | str:
     node = first.node(name)
     config = _config_of(first, name)
     if node is None or config is None:
@@ -225,7 +245,18 @@ def _loser(first: Snapshot, name: str, parting: Parting, run_id: str) -> Loser |
         first.cluster.stanza,
         _archives(first),
         _reached(node, parting),
+        tuple(
+            item
+            for item in known(first.barring) or ()
+            if survivor in item.strangers and _may_be_of(item, name, parting)
+        ),
     )
+
+
+def _may_be_of(item: StoredWal, name: str, parting: Parting) -> bool:
+    """Whether a loser has this `.partial` file, or had it: nobody else has, and it left that timeline."""
+    left = {piece.timeline for piece in (*parting.ancestors, *parting.pieces) if piece.ends_bytes is not None}
+    return name in item.holders or (not item.holders and segment_timeline(item.name.removesuffix(".partial")) in left)
 
 
 def _reached(node: Node, parting: Parting) -> int | None:

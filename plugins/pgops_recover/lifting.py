@@ -135,6 +135,7 @@ def lift_survivor(incident: Incident, lift: Lift) -> Step:
         "bin_dir": lift.config.bin_dir,
         "above": lift.above,
         "histories": dict(lift.histories),
+        "own": list(lift.own),
         "archive": None if stanza is None else backrest_argv(stanza, config, lift.data_dir),
     }
 

@@ -221,7 +221,9 @@ def quarantine(loser: Loser, incident: Incident, pinned: Pinned) -> Step:
         # Of what both have alike, and of nothing else: the survivor archives more and more, and a plan is to stay what it is.
         "survivors": sorted({item.sha1 for item in known(stored) or () if len(item.holders) == 2}),
         "foreign": sorted(item.path for item in known(stored) or () if incident.survivor in item.strangers),
+        "barring": [[item.repo_key, item.path, item.name, item.sha1] for item in loser.barring],
     }
+    names = ", ".join(sorted({item.name for item in loser.barring}))
 
     def judge(copy: CopyFacts | None) -> Verdict:
         if copy is None or not copy.has("data"):
@@ -230,9 +232,12 @@ def quarantine(loser: Loser, incident: Incident, pinned: Pinned) -> Step:
             return satisfied(f"what it pushed is out of the archive: {loser.keep}/archive.json")
         if not loser.archives:
             return unread(f"the archive cannot be read: {reason(stored)}", "pgops health --check backup")
-        return needed(
-            f"the archive may have its WAL of timeline {loser.parting.contested}, which the survivor has as well"
-        )
+        told = [f"the archive has another {names} than the survivor's, and so takes nothing of its"] if names else []
+        if loser.is_contested:
+            told.append(
+                f"the archive may have its WAL of timeline {loser.parting.contested}, which the survivor has as well"
+            )
+        return needed("; ".join(told))
 
     return _keeping(
         loser,

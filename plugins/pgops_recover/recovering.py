@@ -90,7 +90,7 @@ def _keep(loser: Loser, incident: Incident, pinned: Pinned) -> list[Step]:
         stop(loser),
         keep_data(loser, incident, pinned),
         save_evidence(loser, pinned),
-        *([quarantine(loser, incident, pinned)] if loser.is_contested else []),
+        *([quarantine(loser, incident, pinned)] if loser.is_contested or loser.barring else []),
         account(loser, pinned),
         open_copy(loser, incident, pinned),
     ]
@@ -126,6 +126,7 @@ def _evidence(incident: Incident) -> Step:
         archived = first.archived_timelines
         if isinstance(archived, Unknown):
             told += f"; whether the archive knows a higher timeline than {survivor} is on is unknown: {archived.reason}"
+        told += _told_of_barring(incident, first)
         return satisfied(f"{survivor} leads; {told}" + (f"; {_left_out(incident)}" if incident.left_out else ""))
 
     return Step(
@@ -277,6 +278,22 @@ def _following(name: str, incident: Incident, after: Snapshot) -> Snapshot:
     receiver = WalReceiver("streaming", source.timeline, source.flush_bytes, None)
     follows = replace(sql, in_recovery=True, timeline=source.timeline, receiver=Known(receiver))
     return after.with_node(replace(node, sql=Known(follows)))
+
+
+def _told_of_barring(incident: Incident, first: Snapshot) -> str:
+    """What keeps the survivor's archiver from going on, and no step of this takes away; empty: nothing that is known of."""
+    if isinstance(first.barring, Unknown):
+        return f"; {first.barring.reason}"
+    taken = {item for loser in incident.losers for item in loser.barring}
+    left = {
+        item.name for item in known(first.barring) or () if incident.survivor in item.strangers and item not in taken
+    }
+    names = ", ".join(sorted(left))
+    return (
+        f"; the archive has another {names} than {incident.survivor}'s, and no loser can be seen to have it"
+        if left
+        else ""
+    )
 
 
 def _not_streaming(node: Node | None, survivor: Node | None) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pgops.checks import Check, Finding, critical, ok, skipped, unknown, unread, warning
-from pgops.observe.facts import Archiver
 from pgops.observe.lsn import SEGMENT_NAME, segment_start, segment_timeline
 from pgops.observe.snapshot import Snapshot, View
 from pgops.readings import known, within
@@ -35,7 +34,7 @@ def find_archiving(snapshot: Snapshot) -> Iterator[Finding]:
         wait_text = f"{waiting} segments wait" if waiting is not None else "how many segments wait is unknown"
         numbers = {"ready_count": waiting, "failed_count": archiver.failed_count}
         log = f"pgbackrest check on {node.name} (it switches WAL), and PostgreSQL's log there"
-        if _failing(archiver):
+        if archiver.is_failing:
             since = archiver.last_archived_at
             ago = (
                 f"the last success was {format_duration((snapshot.taken_at - since).total_seconds())} ago"
@@ -45,7 +44,7 @@ def find_archiving(snapshot: Snapshot) -> Iterator[Finding]:
             yield critical(
                 f"archiving fails at {archiver.last_failed_wal}; {ago or 'it has never succeeded'}; {wait_text}",
                 node.name,
-                next_step=f"{log}; WAL piles up in pg_wal until it works again",
+                next_step=f"{log}; WAL piles up in pg_wal until it works again{_explain(archiver.last_failed_wal)}",
                 **numbers,
             )
         elif waiting is not None and waiting >= limits.ready_wal_critical_count:
@@ -60,10 +59,11 @@ def find_archiving(snapshot: Snapshot) -> Iterator[Finding]:
             yield ok(f"last archived {ago}, {wait_text}", node.name, **numbers)
 
 
-def _failing(archiver: Archiver) -> bool:
-    if archiver.last_failed_at is None:
-        return False
-    return archiver.last_archived_at is None or archiver.last_failed_at > archiver.last_archived_at
+def _explain(name: str | None) -> str:
+    """The likely cause that the name tells. Source: PostgreSQL, xlog.c, CleanupAfterArchiveRecovery."""
+    if name is None or not name.endswith(".partial"):
+        return ""
+    return ". If another member was promoted out of the same segment and archived first: pgops recover split-brain --dry-run"
 
 
 def find_mode(snapshot: Snapshot) -> Iterator[Finding]:

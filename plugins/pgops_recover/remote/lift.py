@@ -1,17 +1,20 @@
 """Brings a primary's data directory to a new timeline, above all that were ever seen, and stops it again.
 
 Called with one JSON document: `data_dir`, `bin_dir` (null: the search path), `above` (the highest timeline that is known),
-`histories` (file name to text, of other members: PostgreSQL takes the first number that no history file has), `archive`
-(the words of pgBackRest, null: there is none). It may be called again: what is high enough is left alone. Of the archive
-only history files are read, since segments of this timeline's number may be another member's there. It is started with the
+`histories` (file name to text, of other members: PostgreSQL takes the first number that no history file has), `own` (the
+names of its branch's own), `archive` (the words of pgBackRest, null: there is none). It may be called again: what is high
+enough is left alone. Of the archive only history files of others are read: segments of this timeline's number may be another
+member's there, and so may the history file, which pgBackRest replaces without a word: the last one that was promoted to a
+number has it. So the own ones are read back, and pushed where the archive says otherwise. It is started with the
 configuration that it ran with last, which on Debian is not in the data directory: an initdb's default that lies there would
 archive nothing. One that crashed is started and stopped as a primary first: a clean stop ends its last segment, which is
 archived whole. Recovery alone would leave it unfinished, as a `.partial` file, and the archive refuses that for good where
 another member was promoted in the same segment.
 Sources: PostgreSQL, src/backend/access/transam/timeline.c (findNewestTimeLine, existsTimeLineHistory: the archive, then
-pg_wal) and xlog.c (StartupXLOG, the new timeline at the end of archive recovery, CleanupAfterArchiveRecovery, ShutdownXLOG),
-src/include/utils/pidfile.h (the 8th line: how far it is), src/backend/postmaster/postmaster.c
-(CreateOptsFile: each word of the last start stands in quotes); docs, pg_ctl (stop: fast is SIGINT).
+pg_wal; writeTimeLineHistory takes the parent's text from there as well) and xlog.c (StartupXLOG, the new timeline at the end
+of archive recovery, CleanupAfterArchiveRecovery, ShutdownXLOG), src/include/utils/pidfile.h (the 8th line: how far it is),
+src/backend/postmaster/postmaster.c (CreateOptsFile: each word of the last start stands in quotes); docs, pg_ctl (stop: fast
+is SIGINT); pgBackRest, src/command/archive/push/file.c (the content of a segment is compared, and of no other file).
 """
 
 from __future__ import annotations
@@ -59,6 +62,7 @@ def lift(wish: Mapping[str, Any]) -> int:
     _end_earlier(wish)
     state, timeline = _control(wish)
     if timeline > above and state == "shut down":
+        _archive_own(wish)
         return timeline
     if os.path.exists(f"{data}/standby.signal"):
         raise Fault(f"{data} is a standby's: it has a standby.signal")
@@ -72,12 +76,17 @@ def lift(wish: Mapping[str, Any]) -> int:
     lent = [name for name, text in wish["histories"].items() if _lend(f"{data}/pg_wal", name, text)]
     write_durably(f"{data}/recovery.signal", "")
     before = timeline
-    _run(wish, {**config, "restore_command": _histories_alone(wish["archive"])}, lambda _pid: _is_past(wish, before))
+    _run(
+        wish,
+        {**config, "restore_command": _histories_alone(wish["archive"], wish["own"])},
+        lambda _pid: _is_past(wish, before),
+    )
     for name in lent:
         os.unlink(f"{data}/pg_wal/{name}")
     state, timeline = _control(wish)
     if state != "shut down" or timeline <= above:
         raise Fault(f"{data} came to timeline {timeline} ({state}), and timeline {above} is known already")
+    _archive_own(wish)
     return timeline
 
 
@@ -195,12 +204,45 @@ def _lend(directory: str, name: str, text: str) -> bool:
     return True
 
 
-def _histories_alone(archive: list[str] | None) -> str:
+def _histories_alone(archive: list[str] | None, own: list[str]) -> str:
     """A restore_command, in which PostgreSQL fills %f and %p."""
     if archive is None:
         return "exit 1"
     words = shlex.join(word.replace("%", "%%") for word in [*archive, "archive-get"])
-    return f'case %f in *.history) exec {words} %f "%p" ;; *) exit 1 ;; esac'
+    ours = f"{'|'.join(own)}) exit 1 ;; " if own else ""
+    return f'case %f in {ours}*.history) exec {words} %f "%p" ;; *) exit 1 ;; esac'
+
+
+def _archive_own(wish: Mapping[str, Any]) -> None:
+    """The archive has what this branch says of its own timelines."""
+    if wish["archive"] is None:
+        return
+    for name in wish["own"]:
+        path = f"{wish['data_dir']}/pg_wal/{name}"
+        with open(path, "rb") as file:
+            own = file.read()
+        if _archived(wish, name) != own:
+            _ask_archive(wish, "archive-push", path)
+
+
+def _archived(wish: Mapping[str, Any], name: str) -> bytes | None:
+    with tempfile.TemporaryDirectory(prefix="pgops-") as place:
+        if _ask_archive(wish, "archive-get", name, f"{place}/{name}", missing=1) == 1:
+            return None
+        with open(f"{place}/{name}", "rb") as file:
+            return file.read()
+
+
+def _ask_archive(wish: Mapping[str, Any], *words: str, missing: int = 0) -> int:
+    """The exit code of this command of pgBackRest, which is one of these two. Raises `Fault`."""
+    argv = [*wish["archive"], *words]
+    said = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_ARCHIVE_S, check=False
+    )
+    if said.returncode not in (0, missing):
+        told = (said.stderr or said.stdout).strip()[-300:]
+        raise Fault(f"pgbackrest {words[0]} {words[1]}: exit code {said.returncode}: {told}")
+    return said.returncode
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Takes out of the archive the WAL that a loser pushed under a number which the survivor uses as well, once it is kept.
+"""Takes out of the archive what a loser pushed under a name which the survivor uses as well, once it is kept.
 
 An archive has one file of a name: as long as the loser's is there, the survivor's is refused, and its archiving stands still.
 Called with one JSON document: `keep` (the directory of the copy), `repository` and `get` (the words of pgBackRest before a
 command on the repository, and before archive-get), `places` ([repository, archive id] each), `stanza`, `timeline`, `from`
-(where the branches part), `segment_bytes`, `survivors` (SHA-1s of what is the survivor's) and `foreign` (paths of files that
-are certainly not). A file goes only where the copy has the very same content, and that the archive does not have it any more
-is seen. May be repeated. Makes `KEEP/archive.json`: what went, and what stayed since it cannot be told whose it is.
+(where the branches part; null for both: they share no number), `segment_bytes`, `survivors` (SHA-1s of what is the
+survivor's), `foreign` (paths of files that are certainly not), and `barring` ([repository, path, name, SHA-1] of `.partial`
+files in the place of the survivor's). A file goes only where the copy has the very same content, and that the archive does
+not have it any more is seen. May be repeated. Makes `KEEP/archive.json`: what went, and what stayed since it cannot be told
+whose it is.
 Source: pgBackRest, src/command/archive/push/file.c (a stored segment's name ends in the SHA-1 of its raw content).
 """
 
@@ -39,16 +41,17 @@ def quarantine(wish: Mapping[str, Any]) -> dict[str, Any]:
     if not os.path.exists(done):
         going = f"{wish['keep']}/archive.going"
         stayed = []
-        for repo, path, name, sha1 in _stored(wish):
+        foreign = {*wish["foreign"], *(path for _, path, _, _ in wish["barring"])}
+        for repo, path, name, sha1 in (*_barring(wish), *_stored(wish)):
             if sha1 in wish["survivors"]:
                 continue
-            if _is_kept(wish, name, sha1) or (path in wish["foreign"] and _keep(wish, repo, name, sha1)):
+            if _is_kept(wish, name, sha1) or (path in foreign and _keep(wish, repo, name, sha1)):
                 _note(going, f"{repo} {path}")
                 _ask(wish["repository"], repo, "repo-rm", path)
             else:
                 stayed.append({"repository": repo, "path": path})
         gone = _noted(going)
-        left = {f"{repo} {path}" for repo, path, _, _ in _stored(wish)} & gone
+        left = {f"{repo} {path}" for repo, path, _, _ in (*_barring(wish), *_stored(wish))} & gone
         if left:
             raise Fault(f"the archive still has {', '.join(sorted(left))}")
         removed = [{"repository": int(repo), "path": path} for repo, path in map(str.split, sorted(gone))]
@@ -58,8 +61,18 @@ def quarantine(wish: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _barring(wish: Mapping[str, Any]) -> Iterator[tuple[int, str, str, str]]:
+    """Those that are still there."""
+    for repo, path, name, sha1 in wish["barring"]:
+        directory, _, file = path.rpartition("/")
+        if file in _ask(wish["repository"], repo, "repo-ls", directory).split():
+            yield repo, path, name, sha1
+
+
 def _stored(wish: Mapping[str, Any]) -> Iterator[tuple[int, str, str, str]]:
     """(repository, path, segment, SHA-1) of each stored segment of the timeline that ends behind the fork."""
+    if wish["timeline"] is None:
+        return
     size = int(wish["segment_bytes"])
     first = segment_name(int(wish["timeline"]), byte_position(wish["from"]), size)
     for repo, archive_id in wish["places"]:
@@ -88,7 +101,7 @@ def _keep(wish: Mapping[str, Any], repo: int, name: str, sha1: str) -> bool:
     if _sha1(fresh) != sha1:
         os.unlink(fresh)
         return False
-    if os.path.exists(f"{folder}/{name}"):
+    if name.endswith(".partial") or os.path.exists(f"{folder}/{name}"):
         folder = f"{wish['keep']}/archive"
         os.makedirs(folder, exist_ok=True)
     with open(fresh, "rb") as file:

@@ -27,7 +27,7 @@ _HISTORY = re.compile(r"([0-9A-F]{8})\.history")
 def read_archived_timelines(snapshot: Snapshot, hosts: Mapping[str, Host]) -> Snapshot:
     """The snapshot with `archived_timelines`, by the lock holder's host, else by any that can list the archive.
 
-    Only what lies above the lowest timeline of a member is read, of every repository.
+    Only those from the lowest timeline of a member on are read, of every repository.
     """
     return replace(snapshot, archived_timelines=_read(snapshot, hosts))
 
@@ -35,7 +35,7 @@ def read_archived_timelines(snapshot: Snapshot, hosts: Mapping[str, Host]) -> Sn
 def _read(snapshot: Snapshot, hosts: Mapping[str, Host]) -> Reading[Mapping[int, str]]:
     if snapshot.cluster.stanza is None:
         return Skipped("no pgBackRest stanza is configured")
-    above = min((end[0] for node in snapshot.nodes if (end := wal_end(node)) is not None), default=0)
+    lowest = min((end[0] for node in snapshot.nodes if (end := wal_end(node)) is not None), default=0)
     deadline = time.monotonic() + snapshot.cluster.timeouts.deep_command_s
     why = "no host could list the repository"
     for node in sorted(snapshot.nodes, key=lambda node: (node.name != snapshot.leader, node.name)):
@@ -45,13 +45,13 @@ def _read(snapshot: Snapshot, hosts: Mapping[str, Host]) -> Reading[Mapping[int,
         config = next((item for item in snapshot.cluster.hosts if item.name == node.name), None)
         stanza = Stanza(snapshot.cluster.stanza, config.pgbackrest_config if config else None)
         try:
-            return Known(_read_host(host, stanza, facts, above, deadline))
+            return Known(_read_host(host, stanza, facts, lowest, deadline))
         except (HostFault, ValueError) as fault:
             why = f"the archive as {node.name} sees it: {fault}"
     return Unknown(why)
 
 
-def _read_host(host: Host, stanza: Stanza, facts: StanzaFacts, above: int, deadline: float) -> dict[int, str]:
+def _read_host(host: Host, stanza: Stanza, facts: StanzaFacts, lowest: int, deadline: float) -> dict[int, str]:
     """Raises `HostFault`; ValueError where nothing lies there, as where the repository is not mounted."""
 
     def run(argv: tuple[str, ...]) -> str:
@@ -65,6 +65,6 @@ def _read_host(host: Host, stanza: Stanza, facts: StanzaFacts, above: int, deadl
             raise ValueError(f"nothing lies in {top} of repository {repo_key}")
         for name in names:
             match = _HISTORY.fullmatch(name)
-            if match and int(match[1], 16) > above:
+            if match and int(match[1], 16) >= lowest:
                 found[int(match[1], 16)] = run(read_argv(stanza, f"{top}/{name}", repo=repo_key))
     return dict(sorted(found.items()))

@@ -102,6 +102,13 @@ class Archiver:
     last_failed_at: datetime | None
     ready_count: Reading[int]
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last try failed."""
+        if self.last_failed_at is None:
+            return False
+        return self.last_archived_at is None or self.last_failed_at > self.last_archived_at
+
 
 @dataclass(frozen=True)
 class Activity:

@@ -16,6 +16,7 @@ from pgops.errors import PgopsError
 from pgops.hosts.host import Host
 from pgops.observe.archive import read_archives
 from pgops.observe.archived_timelines import read_archived_timelines
+from pgops.observe.contested import read_barring
 from pgops.observe.deep import read_deep
 from pgops.observe.expiry import read_expiries
 from pgops.observe.keys import parse_keys, record_prefix
@@ -122,7 +123,7 @@ def _read_further(snapshot: Snapshot, hosts: Mapping[str, Host]) -> Snapshot:
     if View.TIMELINES in snapshot.views:
         snapshot = read_archived_timelines(snapshot, hosts)
     if View.SAME_TIMELINE in snapshot.views:
-        snapshot = read_same_timeline(snapshot, hosts)
+        snapshot = read_barring(read_same_timeline(snapshot, hosts), hosts)
     return read_deep(snapshot, hosts) if View.DEEP in snapshot.views else snapshot
 
 

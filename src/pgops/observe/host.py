@@ -109,7 +109,7 @@ def _split_paths(text: str) -> tuple[str, str]:
 
 
 def read_identity(host: Host, data_dir: str, names: Sequence[str], *, timeout_s: float) -> Reading[WalIdentity]:
-    """SHA-1 of these WAL segments and history files in pg_wal. A file that was recycled meanwhile is left out."""
+    """SHA-1 of these WAL segments (`.partial` ones too) and history files in pg_wal. One that was recycled is left out."""
     if not names:
         return Known(WalIdentity({}, {}))
     directory = f"{data_dir.rstrip('/')}/pg_wal"
@@ -133,6 +133,8 @@ def parse_identity(output: str) -> WalIdentity:
         digest, _, path = line.partition("  ")
         hashes[path.rsplit("/", 1)[-1]] = digest
     return WalIdentity(
-        segments={name: digest for name, digest in hashes.items() if SEGMENT_NAME.fullmatch(name)},
+        segments={
+            name: digest for name, digest in hashes.items() if SEGMENT_NAME.fullmatch(name.removesuffix(".partial"))
+        },
         histories={name: digest for name, digest in hashes.items() if name.endswith(".history")},
     )

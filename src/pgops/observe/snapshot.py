@@ -10,7 +10,7 @@ from typing import Any
 
 from pgops.config.model import ClusterConfig
 from pgops.dcs import DcsHealth
-from pgops.observe.branch_facts import BranchFacts, CopyFacts, SameTimeline
+from pgops.observe.branch_facts import BranchFacts, CopyFacts, SameTimeline, StoredWal
 from pgops.observe.facts import (
     ArchiveFacts,
     ControlFacts,
@@ -253,8 +253,10 @@ class Snapshot:
     repository: Reading[WalIdentity] = NOT_ASKED
     archives: Reading[tuple[ArchiveFacts, ...]] = NOT_ASKED
     same_timeline: Reading[tuple[SameTimeline, ...]] = NOT_ASKED
+    barring: Reading[tuple[StoredWal, ...]] = NOT_ASKED
+    """What lies in an archive, with another content, under the name of a `.partial` file that a primary fails to archive."""
     archived_timelines: Reading[Mapping[int, str]] = NOT_ASKED
-    """History files in any archive, by timeline, as far as they lie above the lowest timeline of a member."""
+    """History files in any archive, by timeline, from the lowest timeline of a member on."""
     warnings: tuple[str, ...] = field(default=())
 
     @property

@@ -23,6 +23,7 @@ from pgops.pgbackrest.runner import run_pgbackrest
 from pgops.readings import Known, Reading, Unknown
 
 _STORED = re.compile(r"([0-9A-F]{24})-([0-9a-f]{40})(?:\.\w+)?")
+_STORED_PARTIAL = re.compile(r"([0-9A-F]{24}\.partial)-([0-9a-f]{40})(?:\.\w+)?")
 
 
 def read_stanza(host: Host, stanza: Stanza, *, timeout_s: float) -> Reading[StanzaFacts]:
@@ -161,4 +162,10 @@ def parse_stored_segments(reply: object) -> dict[str, str]:
 def parse_stored(file: str) -> tuple[str, str] | None:
     """The segment that a file of the archive is, and the SHA-1 of its raw content; None: it is no segment."""
     match = _STORED.fullmatch(file)
+    return (match[1], match[2]) if match else None
+
+
+def parse_stored_partial(file: str) -> tuple[str, str] | None:
+    """As `parse_stored`, of the last segment of a timeline that was left within it; the name ends in `.partial`."""
+    match = _STORED_PARTIAL.fullmatch(file)
     return (match[1], match[2]) if match else None

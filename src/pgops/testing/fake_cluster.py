@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from pgops.config.model import ClusterConfig, DcsConfig, DcsKind, HostConfig, ServiceConfig
+from pgops.observe.branch_facts import StoredWal
 from pgops.observe.facts import ArchiveFacts
 from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import Action
@@ -47,9 +48,9 @@ class FakeCluster:
     `effects` are the actions that pgops performed here, in order. `jobs` maps a program (the first word of a job's argv)
     to its work. `archives` is what the repositories' archives hold, and `archive_unread` why they cannot be listed. `facts`
     (by member) replaces fields of `Node` that are not modelled, such as `stanza`. `destroyed` names members whose own branch
-    was rewound away. `parted` (by two names) is where the WAL of two members on one timeline parts all the same. `origins`
-    (by timeline) is where each one was begun: its parent and the position there; `ends` is where one was left first, and
-    `written` how far anybody ever wrote it.
+    was rewound away. `parted` (by two names) is where the WAL of two members on one timeline parts all the same. `barring`
+    is the field of `Snapshot`. `origins` (by timeline) is where each one was begun: its parent and the position there;
+    `ends` is where one was left first, and `written` how far anybody ever wrote it.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class FakeCluster:
         self.facts: dict[str, dict[str, Any]] = {}
         self.destroyed: list[str] = []
         self.parted: dict[frozenset[str], int] = {}
+        self.barring: tuple[StoredWal, ...] = ()
         driver: Any = find_driver(self.config.services.manager, "service_managers")
         self.manager: ServiceManager = driver(self.config.services)
         first = leader or names[0]

@@ -74,6 +74,7 @@ def full_snapshot(fake: FakeCluster) -> Snapshot:
         repository=Known(WalIdentity({}, {})),
         archives=Known(fake.archives) if fake.archive_unread is None else Unknown(fake.archive_unread),
         same_timeline=Known(tuple(_same_timeline(fake))),
+        barring=Known(fake.barring) if fake.archive_unread is None else Unknown(fake.archive_unread),
         archived_timelines=_archived_timelines(fake),
     )
 
@@ -92,6 +93,7 @@ def restrict(whole: Snapshot, views: frozenset[View], hosts: frozenset[str] | No
     repository = whole.repository if View.DEEP in views else NOT_ASKED
     archives = whole.archives if View.ARCHIVE in views else NOT_ASKED
     same = whole.same_timeline if View.SAME_TIMELINE in views else NOT_ASKED
+    barring = whole.barring if View.SAME_TIMELINE in views else NOT_ASKED
     timelines = whole.archived_timelines if View.TIMELINES in views else NOT_ASKED
     return replace(
         whole,
@@ -101,19 +103,20 @@ def restrict(whole: Snapshot, views: frozenset[View], hosts: frozenset[str] | No
         repository=repository,
         archives=archives,
         same_timeline=same,
+        barring=barring,
         archived_timelines=timelines,
     )
 
 
 def _archived_timelines(fake: FakeCluster) -> Reading[Mapping[int, str]]:
-    """Those above the lowest of a member, where anybody who can be reached has the repository configured."""
+    """Those from the lowest of a member on, where anybody who can be reached has the repository configured."""
     if fake.config.stanza is None:
         return Skipped("no pgBackRest stanza is configured")
     if fake.archive_unread is not None or not any(member.host_up for member in fake.members.values()):
         return Unknown(fake.archive_unread or "no host could list the repository")
     lowest = min(member.timeline for member in fake.members.values())
     found = {timeline: text for archive in fake.archives for timeline, text in archive.histories.items()}
-    return Known({timeline: text for timeline, text in sorted(found.items()) if timeline > lowest})
+    return Known({timeline: text for timeline, text in sorted(found.items()) if timeline >= lowest})
 
 
 def _same_timeline(fake: FakeCluster) -> Iterator[SameTimeline]:

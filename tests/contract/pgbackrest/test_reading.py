@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 from contract.pgbackrest.site import Site
 from pgops.observe.archive import parse_archive
 from pgops.observe.archived_timelines import read_archived_timelines
+from pgops.observe.contested import read_barring
+from pgops.observe.facts import Archiver
 from pgops.observe.snapshot import View
 from pgops.observe.stanza import parse_info, parse_version, read_stanza
 from pgops.pgbackrest.commands import check_argv, info_argv, list_argv, version_argv
 from pgops.pgbackrest.statuses import explain_status
-from pgops.readings import Known, Unknown
+from pgops.readings import Known, Unknown, known
 from pgops.testing.fake_cluster import FakeCluster, fake_config
+from pgops.testing.fake_snapshot import EPOCH
 
 _SEGMENT_BYTES = 16 * 1024 * 1024
 
@@ -98,7 +102,51 @@ def test_the_timelines_that_the_archive_knows(site: Site) -> None:
         )
         site.run("rm", str(path))
     seen = read_archived_timelines(snapshot, {"n1": site.host}).archived_timelines
-    assert seen == Known({3: texts[3], 17: texts[17]}), "n1 is on timeline 2"
+    assert seen == Known(texts), "n1 is on timeline 2"
+    on_3 = tuple(replace(node, sql=Known(replace(sql, timeline=3))) for node in nodes if (sql := known(node.sql)))
+    seen = read_archived_timelines(replace(snapshot, nodes=on_3), {"n1": site.host}).archived_timelines
+    assert seen == Known({3: texts[3], 17: texts[17]})
     site.write_config(repository=site.top / "nowhere")
     unread = read_archived_timelines(snapshot, {"n1": site.host}).archived_timelines
     assert isinstance(unread, Unknown) and "nothing lies in archive/demo/" in unread.reason, unread
+
+
+def test_whose_partial_segment_bars_another_ones(site: Site) -> None:
+    """n2 archived it first; n1 has another content under its name, and its archiver fails there."""
+    wal, others = site.server / "pg_wal", site.top / "other" / "pg_wal"
+    segment = site.query("SELECT pg_walfile_name(pg_current_wal_lsn())")
+    partial = f"{segment}.partial"
+    site.run("mkdir", "-p", str(others))
+    site.run("cp", str(wal / segment), str(others / partial))
+    argv = ("pgbackrest", f"--config={site.config}", "--stanza=demo", f"--pg1-path={site.server}", "archive-push")
+    site.run(*argv, str(others / partial))
+    site.run(
+        "sh", "-c", 'head -c -8 "$1" >"$2" && printf 12345678 >>"$2"', "sh", str(wal / segment), str(wal / partial)
+    )
+
+    fake = FakeCluster(("n1", "n2"), config=fake_config(("n1", "n2"), stanza="demo"))
+    whole = fake.snapshot(frozenset({View.DCS, View.SQL}))
+    places = {"n1": str(site.server), "n2": str(site.top / "other")}
+    hosts = tuple(
+        replace(host, pgbackrest_config=site.stanza.config, data_dir=places[host.name]) for host in whole.cluster.hosts
+    )
+    stanza = read_stanza(site.host, site.stanza, timeout_s=10)
+    failing = Archiver(1, segment, EPOCH, 1, partial, EPOCH + timedelta(minutes=1), Known(1))
+    mended = replace(failing, last_archived_at=EPOCH + timedelta(minutes=2))
+
+    def seen(archiver: Archiver) -> object:
+        nodes = tuple(
+            replace(node, stanza=stanza, sql=Known(replace(sql, archiver=Known(archiver))))
+            for node in whole.nodes
+            if (sql := known(node.sql))
+        )
+        snapshot = replace(whole, cluster=replace(whole.cluster, hosts=hosts), nodes=nodes)
+        return read_barring(snapshot, {"n1": site.host, "n2": site.host}).barring
+
+    found = seen(failing)
+    assert isinstance(found, Known)
+    (item,) = found.value
+    assert (item.name, item.holders, item.strangers) == (partial, ("n2",), ("n1",))
+    assert item.path.startswith(f"archive/demo/{_archive_id(site)}/{segment[:16]}/{partial}-{item.sha1}")
+    assert seen(mended) == Known(())
+    site.run("rm", str(wal / partial), str(others / partial))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pgops.observe.branch_facts import StoredWal
 from pgops.observe.facts import ArchiveFacts, StanzaDatabase, StanzaFacts, WalRange
 from pgops.readings import Known
 from pgops.testing.fake_cluster import FakeCluster, fake_config
@@ -136,6 +137,29 @@ def archive_knows_more() -> FakeCluster:
     (archive,) = fake.archives
     astray = history_text(2, fake.origins) + f"2\t0/{fork - OWN_BYTES:X}\tno reason\n"
     fake.archives = (ArchiveFacts(1, "15-1", (), {**archive.histories, 4: astray}),)
+    return fake
+
+
+def barred() -> FakeCluster:
+    """n1 was promoted once, and archived a `.partial` file whose name n2 needs as well since it was."""
+    fake = with_stanza()
+    freeze(fake, "n1", "n2")
+    archived(fake)
+    name = f"{2:08X}{0:08X}{fake.ends[2] // SEGMENT_BYTES:08X}.partial"
+    path = f"archive/demo/15-1/{name[:16]}/{name}-{'a' * 40}.gz"
+    fake.barring = (StoredWal(1, path, name, "a" * 40, holders=("n1",), strangers=("n2",)),)
+    return fake
+
+
+def archive_tells_another_way() -> FakeCluster:
+    """One that is long gone took the number of n2's timeline as well, and archived its history file last."""
+    fake = with_stanza()
+    freeze(fake, "n1", "n2")
+    archived(fake)
+    (archive,) = fake.archives
+    other = history_text(2, fake.origins) + f"2\t0/{fake.ends[2] - OWN_BYTES:X}\tno reason\n"
+    assert 3 in archive.histories
+    fake.archives = (ArchiveFacts(1, "15-1", (), {**archive.histories, 3: other}),)
     return fake
 
 

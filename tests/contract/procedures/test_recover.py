@@ -19,7 +19,7 @@ from pgops.readings import Known, known
 from pgops.testing.case import PINNED, Case, operator_host
 from pgops.testing.contract import CHECKS, check_refused
 from pgops.testing.fake_cluster import FakeCluster, fake_config
-from pgops.testing.fake_member import SEGMENT_BYTES, FakeMember
+from pgops.testing.fake_member import SEGMENT_BYTES, FakeMember, history_text
 from pgops.testing.fake_world import FakeWorld
 from pgops.testing.faults import Faults
 from pgops_recover.recovering import RECOVER
@@ -110,6 +110,9 @@ def set_up(world: FakeWorld, survivor: str = "n2") -> None:
         there = copies(fake, host)
         if "above" in wish:
             lift(fake, host, wish["above"])
+            own = {int(name[:8], 16) for name in wish["own"]}
+            told = {timeline: history_text(timeline, fake.origins) for timeline in own}
+            fake.archives = tuple(replace(each, histories={**each.histories, **told}) for each in fake.archives)
         elif wish.get("stage") == "wal":
             keep_wal(fake, host, wish)
             keep(fake, host, copy_of(wish, host, ("wal",)))
@@ -126,6 +129,8 @@ def set_up(world: FakeWorld, survivor: str = "n2") -> None:
             fake.parted = {pair: fork for pair, fork in fake.parted.items() if host not in pair}
         elif "foreign" in wish:
             assert fake.members[host].postgres != "running" and there[0].has("data"), "it may push more"
+            gone = {path for _, path, _, _ in wish["barring"]}
+            fake.barring = tuple(item for item in fake.barring if item.path not in gone)
             keep(fake, host, replace(there[0], quarantined=True))
         elif "prove_bytes" in wish:
             assert there[0].accounted

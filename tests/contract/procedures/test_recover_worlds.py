@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pytest
 
 from contract.procedures.split_worlds import (
     archive_knows_more,
+    archive_tells_another_way,
+    barred,
     out_of_reach,
     recycled,
     recycled_and_archived,
@@ -24,6 +26,7 @@ from pgops.plan.plan import PlannedStep
 from pgops.testing.case import Case, operator_host
 from pgops.testing.contract import CHECKS, check_refused
 from pgops.testing.fake_cluster import FakeCluster
+from pgops.testing.fake_member import history_text
 from pgops_recover.recovering import RECOVER
 
 World = Callable[[], FakeCluster]
@@ -65,6 +68,8 @@ CASES: list[tuple[World, str, str]] = [
     (synchronous, "n1", ""),
     (archive_knows_more, "n2", ""),
     (archive_knows_more, "n1", ""),
+    (barred, "n2", ""),
+    (archive_tells_another_way, "n2", ""),
 ]
 
 
@@ -177,3 +182,42 @@ def test_what_the_archive_knows_may_be_unknown() -> None:
     assert "whether the archive knows a higher timeline than n2 is on is unknown: no answer in time" in (
         plan.steps[0].verdict.reason
     )
+
+
+def test_what_bars_the_survivor_goes_and_it_is_not_lifted_for_it() -> None:
+    fake, said = recovered(case_of(barred, "n2"))
+    (copy,) = copies(fake, "n1")
+    assert copy.quarantined and fake.barring == () and "lift-n2" not in said
+    with operator_host():
+        case = case_of(barred, "n2")
+        (step,) = [step for step in case.plan(case.world()).steps if step.id == "quarantine-n1"]
+    (item,) = barred().barring
+    assert (
+        step.verdict.reason == f"the archive has another {item.name} than the survivor's, and so takes nothing of its"
+    )
+
+
+def test_a_survivor_whose_way_the_archive_does_not_know_goes_on_above_it() -> None:
+    fake, said = recovered(case_of(archive_tells_another_way, "n2"))
+    (archive,) = fake.archives
+    assert archive.histories[3] == history_text(3, fake.origins), "its own way is archived"
+    assert "lift-n2" in said and fake.members["n2"].timeline > 3
+
+
+@pytest.mark.parametrize("unseen", [False, True])
+def test_what_bars_the_survivor_and_is_nobodys_is_told(unseen: bool) -> None:
+    fake = barred()
+    (item,) = fake.barring
+    fake.barring = (replace(item, holders=()),)
+    with operator_host():
+        case = case_of(barred, "n2")
+        world = case.world(fake)
+        if unseen:
+            fake.archive_unread = "the repository is not mounted"
+        evidence = case.plan(world).steps[0]
+    said = (
+        "the repository is not mounted"
+        if unseen
+        else f"another {item.name} than n2's, and no loser can be seen to have it"
+    )
+    assert said in evidence.verdict.reason

@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgops.hosts import process
 from pgops_lab import probes
 from pgops_lab.lab import Lab, Member, load
 
@@ -52,6 +53,25 @@ class Sides:
     def sql(self, name: str, statement: str) -> list[list[str]]:
         """The rows of a statement in the database of the application."""
         return probes.sql(self.lab, self.member(name), statement, database="app", timeout_s=60)
+
+    def state(self, name: str) -> str:
+        """The state of its data directory, as pg_controldata says it."""
+        argv = [f"{self.lab.pg_bin}/pg_controldata", "-D", str(self.member(name).data_dir)]
+        said = process.run(argv, timeout_s=10, user=self.lab.user, env={"LC_ALL": "C"})
+        return next((line for line in said.stdout.splitlines() if line.startswith("Database cluster state")), "")
+
+    def push(self, name: str, file: str) -> None:
+        """Have this member archive a file of its pg_wal."""
+        member = self.member(name)
+        argv = [
+            "pgbackrest",
+            f"--config={member.pgbackrest_config}",
+            f"--stanza={self.lab.name}",
+            "--log-level-file=off",
+        ]
+        argv += [f"--pg1-path={member.data_dir}", "archive-push", f"{member.data_dir}/pg_wal/{file}"]
+        done = process.run(argv, timeout_s=60, user=self.lab.user)
+        assert done.ok, done.stdout + done.stderr
 
     def run_file(self, name: str, path: Path) -> str:
         """What psql says of this script, run in its folder in the database of the application; it must end well."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,16 +15,6 @@ LAB = "split"
 pytestmark = [pytest.mark.practice, pytest.mark.xdist_group("split-brain")]
 
 _APART = "SELECT id, written_on FROM ledger WHERE note LIKE 'written apart%'"
-
-
-def _push(desk: Desk, name: str, segment: str) -> None:
-    """Have this member archive a WAL file, as its archiver did before the others were asked."""
-    host = desk.cluster["hosts"][name]
-    argv = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    argv += ["pgbackrest", f"--config={host['pgbackrest_config']}", f"--stanza={desk.cluster['stanza']}"]
-    argv += ["--log-level-file=off", "archive-push", f"{host['data_dir']}/pg_wal/{segment}"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_one_number_taken_twice(desk: Desk) -> None:
@@ -42,7 +30,7 @@ def test_one_number_taken_twice(desk: Desk) -> None:
 
     # The loser archives first: the survivor's file of that name is refused from then on.
     (segment,) = sides.sql(winner, "SELECT pg_walfile_name(pg_current_wal_lsn())")[0]
-    _push(desk, loser, segment)
+    sides.push(loser, segment)
     sides.sql(winner, "SELECT pg_switch_wal()")
     failed = "SELECT last_failed_wal FROM pg_stat_archiver WHERE last_failed_time > coalesce(last_archived_time, '-infinity')"
     wait_until(lambda: sides.sql(winner, failed) == [[segment]], 90)

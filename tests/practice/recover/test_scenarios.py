@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
-from contract.dcs.etcd_cluster import EtcdCluster
 from pgops.hosts import process
 from pgops_lab import processes
 from practice.engine.desk import Desk, named_run, wait_until
 from practice.recover.clients import SETUP, Written, writing
+from practice.recover.elsewhere import leading_elsewhere
 from practice.recover.rows import Sides
 
 LAB = "split"
@@ -148,7 +148,7 @@ def test_left_out_then_back_with_a_patroni_that_wakes_up(desk: Desk, tmp_path: P
     assert told.code == 1 and f"left {loser} out" in told.said, told.said
 
     os.kill(patroni, signal.SIGCONT)
-    wait_until(lambda: "shut down" in _state(desk, loser) or "recovery" in _state(desk, loser), 60)
+    wait_until(lambda: "shut down" in sides.state(loser) or "recovery" in sides.state(loser), 60)
     log = Path(desk.cluster["hosts"][loser]["data_dir"]).parents[1] / "log"
     wait_until(lambda: "Failed to rewind from healthy primary" in (log / f"patroni-{loser}.log").read_text(), 60)
     wait_until(lambda: "requested timeline" in (log / f"postgresql-{loser}.log").read_text(), 60)
@@ -203,14 +203,6 @@ def _check_follow_up(desk: Desk, said: str, survivor: str) -> None:
 
 def _rewinds(desk: Desk) -> bool:
     return "bin_name" not in json.loads(_key(desk, "config"))["postgresql"]
-
-
-def _state(desk: Desk, name: str) -> str:
-    """The state of its data directory, as pg_controldata says it."""
-    host = desk.cluster["hosts"][name]
-    argv = [f"{host['bin_dir']}/pg_controldata", "-D", host["data_dir"]]
-    said = process.run(argv, timeout_s=10, user=host.get("owner"), env={"LC_ALL": "C"})
-    return next((line for line in said.stdout.splitlines() if line.startswith("Database cluster state")), "")
 
 
 def test_wal_that_was_recycled_comes_from_the_archive(desk: Desk) -> None:
@@ -279,7 +271,7 @@ def test_the_survivor_has_not_the_lock(desk: Desk) -> None:
         pid = int((sides.member(survivor).data_dir / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not processes.is_alive(pid), 10)
-        assert _state(desk, survivor).endswith("in production")
+        assert sides.state(survivor).endswith("in production")
 
     with writing(sides, survivor, "kept") as kept, writing(sides, holder, "lost") as lost:
         wait_until(lambda: len(kept.acknowledged) > 50 and len(lost.acknowledged) > 50, 30)
@@ -320,32 +312,25 @@ def test_a_member_that_leads_in_another_dcs(desk: Desk) -> None:
     survivor = desk.leader()
     loser = next(name for name in desk.cluster["hosts"] if name != survivor)
     sides.sql(survivor, f"{SETUP}; TRUNCATE load")
-    settings = sides.member(loser).patroni_config
-    right = settings.read_text()
-    elsewhere = EtcdCluster(size=1)
-    try:
-        elsewhere.start()
-        hosts = [url.removeprefix("http://") for url in elsewhere.urls]
-        settings.write_text(yaml.safe_dump({**yaml.safe_load(right), "etcd3": {"hosts": hosts}}))
-        desk.supervise("restart", desk.cluster["services"]["names"]["patroni"].replace("{host}", loser))
-        wait_until(lambda: _state(desk, loser).endswith("in production"), 60)
-        with writing(sides, loser, "lost") as lost, writing(sides, survivor, "kept") as kept:
-            wait_until(lambda: len(lost.acknowledged) > 50 and len(kept.acknowledged) > 50, 30)
-            told = desk.done("recover", "split-brain", "--dry-run", "--no-counts").out
-            assert f"{loser} holds a leader lock that this DCS does not know: there are two DCSs" in told, told
-            refused = desk.pgops("recover", "split-brain", "--survivor", survivor, "--yes")
-            assert refused.code == 3 and f"pgops node hold {loser}" in refused.said, refused.said
-            desk.done("node", "hold", loser)
-            settings.write_text(right)
-            run = _recover(desk, survivor, (4, 6))
-        account = _account(desk, loser, run)
-        assert account["complete"], account["straddling"]
-        _check_survivor(sides, survivor, kept)
-        desk.done("salvage", run)
-        lost.check(_saved(desk, loser, run))
-        _finish(desk, run)
-    finally:
-        elsewhere.stop()
+    with (
+        leading_elsewhere(desk, sides, loser) as set_right,
+        writing(sides, loser, "lost") as lost,
+        writing(sides, survivor, "kept") as kept,
+    ):
+        wait_until(lambda: len(lost.acknowledged) > 50 and len(kept.acknowledged) > 50, 30)
+        told = desk.done("recover", "split-brain", "--dry-run", "--no-counts").out
+        assert f"{loser} holds a leader lock that this DCS does not know: there are two DCSs" in told, told
+        refused = desk.pgops("recover", "split-brain", "--survivor", survivor, "--yes")
+        assert refused.code == 3 and f"pgops node hold {loser}" in refused.said, refused.said
+        desk.done("node", "hold", loser)
+        set_right()
+        run = _recover(desk, survivor, (4, 6))
+    account = _account(desk, loser, run)
+    assert account["complete"], account["straddling"]
+    _check_survivor(sides, survivor, kept)
+    desk.done("salvage", run)
+    lost.check(_saved(desk, loser, run))
+    _finish(desk, run)
 
 
 def _allow_prepared(desk: Desk, sides: Sides) -> None:

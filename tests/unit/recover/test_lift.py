@@ -70,7 +70,13 @@ class Survivor:
 
     def run(self, **more: object) -> int:
         """As it is called on a host."""
-        wish: dict[str, Any] = {"data_dir": str(self.data), "bin_dir": str(self.bin), "above": 3, "archive": None}
+        wish: dict[str, Any] = {
+            "data_dir": str(self.data),
+            "bin_dir": str(self.bin),
+            "above": 3,
+            "own": [],
+            "archive": None,
+        }
         before = os.umask(0o022)
         try:
             return lift.main([json.dumps({**wish, "histories": HISTORIES, **more})])

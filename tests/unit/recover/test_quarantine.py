@@ -69,6 +69,7 @@ class Site:
             "segment_bytes": SIZE,
             "survivors": [],
             "foreign": [],
+            "barring": [],
         }
         return quarantine.quarantine({**wish, **more})
 
@@ -141,3 +142,26 @@ def test_a_removal_without_effect_is_not_believed(tmp_path: Path) -> None:
     with pytest.raises(Fault, match="the archive still has"):
         site.run()
     assert site.stored() == {path}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_partial_file_in_the_place_of_the_survivors_goes(tmp_path: Path, kept: bool) -> None:
+    """Where the branches share no number, nothing else of the archive is touched."""
+    site = Site(tmp_path)
+    others = site.store(5, b"whatever it is")
+    name = f"{segment_name(1, 4 * SIZE, SIZE)}.partial"
+    sha1 = hashlib.sha1(b"as far as it went", usedforsecurity=False).hexdigest()
+    path = f"{TOP}/{name[:16]}/{name}-{sha1}.gz"
+    (site.top / "repo" / path).parent.mkdir(exist_ok=True)
+    (site.top / "repo" / path).write_bytes(b"as far as it went")
+    if kept:
+        (site.keep / "data/pg_wal" / name).write_bytes(b"as far as it went")
+    wish = {"timeline": None, "from": None, "barring": [[1, path, name, sha1]]}
+    site.refuses("repo-rm")
+    with pytest.raises(Fault, match="not now"):
+        site.run(**wish)
+    site.refuses()
+    told = site.run(**wish)
+    assert told == {"schema": 1, "removed": [{"repository": 1, "path": path}], "stayed": []}
+    assert site.stored() == {others} and site.run(**wish) == told
+    assert kept or (site.keep / "archive" / name).read_bytes() == b"as far as it went"
