@@ -301,3 +301,11 @@ def test_one_thing_wrong(check: str, verdict: str, world: Snapshot, text: str) -
 
 def test_every_check_has_a_case() -> None:
     assert {case[0] for case in CASES} | {"failover-capacity", "proxy", "runs"} == set(BY_NAME)
+
+
+@pytest.mark.parametrize(("name", "branches"), [(w.SEGMENT, False), (f"{w.SEGMENT}.partial", True)])
+def test_what_only_a_promotion_archives_leads_to_the_branches(name: str, branches: bool) -> None:
+    archiver = Archiver(9, w.SEGMENT, w.NOW - timedelta(hours=1), 3, name, w.NOW, Known(7))
+    found = say("archiving", w.with_sql("n1", archiver=Known(archiver)))[0]
+    assert f"archiving fails at {name};" in found.text
+    assert ("pgops recover split-brain --dry-run" in (found.next_step or "")) is branches
