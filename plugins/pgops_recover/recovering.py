@@ -117,7 +117,8 @@ def _evidence(incident: Incident) -> Step:
             return obstacle
         if not incident.losers:
             left = f"; {_left_out(incident)}" if incident.left_out else ""
-            return satisfied(f"{survivor} leads, and no member that is seen has anything that it has not{left}")
+            told = f"{survivor} leads, and no member that is seen has anything that it has not{left}"
+            return satisfied(told + _told_of_barring(incident, first))
         told = "; ".join(f"{loser.name} {loser.parting.describe()}" for loser in incident.losers)
         lift = incident.lift
         if lift is not None:
@@ -285,14 +286,13 @@ def _told_of_barring(incident: Incident, first: Snapshot) -> str:
     if isinstance(first.barring, Unknown):
         return f"; {first.barring.reason}"
     taken = {item for loser in incident.losers for item in loser.barring}
-    left = {
-        item.name for item in known(first.barring) or () if incident.survivor in item.strangers and item not in taken
-    }
-    names = ", ".join(sorted(left))
+    left = [item for item in known(first.barring) or () if incident.survivor in item.strangers and item not in taken]
+    if not left:
+        return ""
+    names, places = (", ".join(sorted(found)) for found in ({item.name for item in left}, {item.path for item in left}))
     return (
-        f"; the archive has another {names} than {incident.survivor}'s, and no loser can be seen to have it"
-        if left
-        else ""
+        f"; the archive has another {names} than {incident.survivor}'s, which nobody who loses has, and takes nothing of "
+        f"its: keep {places} (pgbackrest repo-get), remove it there (pgbackrest repo-rm), and archiving goes on"
     )
 
 

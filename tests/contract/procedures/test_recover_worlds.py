@@ -215,9 +215,14 @@ def test_what_bars_the_survivor_and_is_nobodys_is_told(unseen: bool) -> None:
         if unseen:
             fake.archive_unread = "the repository is not mounted"
         evidence = case.plan(world).steps[0]
-    said = (
-        "the repository is not mounted"
-        if unseen
-        else f"another {item.name} than n2's, and no loser can be seen to have it"
-    )
-    assert said in evidence.verdict.reason
+    said = "the repository is not mounted" if unseen else f"another {item.name} than n2's, which nobody who loses has"
+    assert said in evidence.verdict.reason and (unseen or f"keep {item.path} (" in evidence.verdict.reason)
+
+
+def test_what_bars_a_leader_is_told_where_nobody_loses() -> None:
+    fake = FakeCluster()
+    fake.barring = tuple(replace(item, holders=(), strangers=("n1",)) for item in barred().barring)
+    with operator_host():
+        case = case_of(FakeCluster, "n1")
+        plan = case.plan(case.world(fake))
+    assert plan.is_empty and "remove it there (pgbackrest repo-rm)" in plan.steps[0].verdict.reason
