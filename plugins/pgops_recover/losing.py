@@ -11,7 +11,7 @@ from pgops.observe.records import HoldRecord, hold_value
 from pgops.observe.snapshot import Snapshot, View
 from pgops.plan.actions import SEEN_FIRST, Action, Again, RunCommand, SaveKeys, WriteFile
 from pgops.plan.step import Params, Pinned, Risk, Step, Verdict, blocked, needed, satisfied, unproven, unread
-from pgops.readings import Known, known, reason
+from pgops.readings import Known, Unknown, known, reason
 from pgops.services import ServiceState
 from pgops.steps.holds import hold
 from pgops.steps.services import find_service, manager_of, predict, unit_of
@@ -230,7 +230,7 @@ def quarantine(loser: Loser, incident: Incident, pinned: Pinned) -> Step:
             return blocked("its data directory is not kept yet")
         if copy.quarantined:
             return satisfied(f"what it pushed is out of the archive: {loser.keep}/archive.json")
-        if not loser.archives:
+        if not loser.archives or (isinstance(stored, Unknown) and loser.is_contested):
             return unread(f"the archive cannot be read: {reason(stored)}", "pgops health --check backup")
         told = [f"the archive has another {names} than the survivor's, and so takes nothing of its"] if names else []
         if loser.is_contested:

@@ -125,7 +125,9 @@ def _same_timeline(fake: FakeCluster) -> Iterator[SameTimeline]:
         primary = any(not member.in_recovery and member.postgres == "running" for member in (one, other))
         if primary and one.timeline == other.timeline and one.host_up and other.host_up:
             fork = fake.parted.get(frozenset({one.name, other.name}))
-            yield SameTimeline(one.name, other.name, one.timeline, Known(fork))
+            seen = SameTimeline(one.name, other.name, one.timeline, Known(fork))
+            unread = fork is not None and fake.archive_unread is not None
+            yield replace(seen, stored=Unknown(fake.archive_unread or "")) if unread else seen
 
 
 def _read_dcs(fake: FakeCluster) -> tuple[Reading[DcsKeys], Reading[DcsHealth]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pgops.errors import Unreachable
 from pgops.observe.branch_facts import CopyFacts, Proof
 from pgops.observe.facts import RestStatus, StanzaDatabase, StanzaFacts
 from pgops.observe.lsn import parse_lsn, segment_start
@@ -440,3 +441,15 @@ def test_whom_to_leave_out_is_doubted() -> None:
     assert "no member n9 to be left out" in check_refused(Case(RECOVER, nobody, out_of_reach, set_up))
     removing = unseen(remove_data_directory_on_diverged_timelines=True)
     assert "lets Patroni remove what n1 has" in check_refused(Case(RECOVER, LEFT_OUT, removing, set_up))
+
+
+def test_an_archive_that_cannot_be_read_is_not_taken_for_one_without_the_losers_wal() -> None:
+    case = Case(RECOVER, PARAMS, same_number, set_up)
+    with operator_host():
+        world = case.world()
+        world.fake.archive_unread = "the repository is not mounted"
+        with pytest.raises(
+            Unreachable, match="quarantine-n1.*the archive cannot be read: the repository is not mounted"
+        ):
+            case.run(world)
+    assert world.fake.effects == []

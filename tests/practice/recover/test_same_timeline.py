@@ -48,8 +48,8 @@ def test_one_number_taken_twice(desk: Desk) -> None:
     desk.done("runs", "continue", run, "--confirm", desk.lab.name)
 
     copy = Path(f"{desk.cluster['hosts'][loser]['data_dir']}.pgops-{run}")
-    removed = json.loads((copy / "archive.json").read_text())["removed"]
-    assert [Path(item["path"]).name[:24] for item in removed] == [segment], removed
+    told = json.loads((copy / "archive.json").read_text())
+    assert [Path(item["path"]).name[:24] for item in told["removed"]] == [segment], told
     wait_until(lambda: sides.sql(winner, "SELECT last_archived_wal FROM pg_stat_archiver")[0][0] >= segment, 120)
 
     desk.done("salvage", run)
