@@ -449,7 +449,7 @@ def test_an_archive_that_cannot_be_read_is_not_taken_for_one_without_the_losers_
         world = case.world()
         world.fake.archive_unread = "the repository is not mounted"
         with pytest.raises(
-            Unreachable, match="quarantine-n1.*the archive cannot be read: the repository is not mounted"
+            Unreachable, match=r"quarantine-n1.*the archive cannot be read: the repository is not mounted"
         ):
             case.run(world)
     assert world.fake.effects == []
