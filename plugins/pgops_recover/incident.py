@@ -33,6 +33,7 @@ class Loser:
 
     `archives` are the places that it archives into: (repository, archive id). `reached_bytes` is how far its WAL was whole
     when it was looked at: it may go on. `barring` are `.partial` files of its in the archive, in the place of the survivor's.
+    `wrote`: it is, or was to its end, a primary on the contested timeline, and has nothing of that from the survivor.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Loser:
     archives: tuple[tuple[int, str], ...] = ()
     reached_bytes: int | None = None
     barring: tuple[StoredWal, ...] = ()
+    wrote: bool = False
 
     @property
     def keep(self) -> str:
@@ -250,7 +252,15 @@ def _loser(first: Snapshot, name: str, survivor: str, parting: Parting, run_id: 
             for item in known(first.barring) or ()
             if survivor in item.strangers and _may_be_of(item, name, parting)
         ),
+        _wrote(node, parting),
     )
+
+
+def _wrote(node: Node, parting: Parting) -> bool:
+    files = known(node.files)
+    stopped = known(node.sql) is None and files is not None and "standby.signal" not in files.names
+    at_last = parting.pieces[-1].timeline if parting.pieces else None
+    return (parting.takes_writes or stopped) and at_last == parting.contested
 
 
 def _may_be_of(item: StoredWal, name: str, parting: Parting) -> bool:

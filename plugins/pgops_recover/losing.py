@@ -221,6 +221,7 @@ def quarantine(loser: Loser, incident: Incident, pinned: Pinned) -> Step:
         # Of what both have alike, and of nothing else: the survivor archives more and more, and a plan is to stay what it is.
         "survivors": sorted({item.sha1 for item in known(stored) or () if len(item.holders) == 2}),
         "foreign": sorted(item.path for item in known(stored) or () if incident.survivor in item.strangers),
+        "wrote": loser.wrote,
         "barring": [[item.repo_key, item.path, item.name, item.sha1] for item in loser.barring],
     }
     names = ", ".join(sorted({item.name for item in loser.barring}))

@@ -6,8 +6,9 @@ command on the repository, and before archive-get), `places` ([repository, archi
 (where the branches part; null for both: they share no number), `segment_bytes`, `survivors` (SHA-1s of what is the
 survivor's), `foreign` (paths of files that are certainly not), and `barring` ([repository, path, name, SHA-1] of `.partial`
 files in the place of the survivor's). A file goes only where the copy has the very same content, and that the archive does
-not have it any more is seen. May be repeated. Makes `KEEP/archive.json`: what went, and what stayed since it cannot be told
-whose it is.
+not have it any more is seen. What the copy has is the loser's own only of one that `wrote` that timeline to the last: one
+that streamed has the survivor's as well. May be repeated. Makes `KEEP/archive.json`: what went, and what stayed since it
+cannot be told whose it is.
 Source: pgBackRest, src/command/archive/push/file.c (a stored segment's name ends in the SHA-1 of its raw content).
 """
 
@@ -45,7 +46,10 @@ def quarantine(wish: Mapping[str, Any]) -> dict[str, Any]:
         for repo, path, name, sha1 in (*_barring(wish), *_stored(wish)):
             if sha1 in wish["survivors"]:
                 continue
-            if _is_kept(wish, name, sha1) or (path in foreign and _keep(wish, repo, name, sha1)):
+            certain = path in foreign
+            if (certain or wish["wrote"]) and (
+                _is_kept(wish, name, sha1) or (certain and _keep(wish, repo, name, sha1))
+            ):
                 _note(going, f"{repo} {path}")
                 _ask(wish["repository"], repo, "repo-rm", path)
             else:

@@ -18,7 +18,7 @@ from pgops.hosts.host import Host, HostFault
 from pgops.observe.archive import archive_places
 from pgops.observe.branch_facts import SameTimeline, StoredWal
 from pgops.observe.branches import wal_end
-from pgops.observe.host import read_identity
+from pgops.observe.host import read_files, read_identity
 from pgops.observe.lsn import segment_start, segment_timeline
 from pgops.observe.places import data_dir_of
 from pgops.observe.snapshot import Node, Snapshot
@@ -49,7 +49,7 @@ def read_stored(
             found = []
             for repo_key, archive_id in archive_places(facts):
                 found += _list(snapshot, host, stanza, repo_key, archive_id, pair.timeline, fork_bytes, segment_bytes)
-            return _name_holders(snapshot, hosts, members, found, segment_bytes)
+            return _name_holders(snapshot, hosts, members, found)
         except (HostFault, ValueError) as fault:
             why = f"the archive as {node.name} sees it: {fault}"
     return Unknown(why)
@@ -139,25 +139,30 @@ def _list(
 
 
 def _name_holders(
-    snapshot: Snapshot, hosts: Mapping[str, Host], members: list[Node], found: list[StoredWal], segment_bytes: int
+    snapshot: Snapshot, hosts: Mapping[str, Host], members: list[Node], found: list[StoredWal]
 ) -> Reading[tuple[StoredWal, ...]]:
-    """Whose each is. The archive was listed before the members' files are read: what was pushed was finished by then."""
+    """Whose each is. Members' files are listed only now: what one had pushed when the archive was listed, it has or had."""
+    timeout_s = snapshot.cluster.timeouts.deep_command_s
     for node in members:
-        host, files, data_dir, end = hosts.get(node.name), known(node.files), data_dir_of(snapshot, node), wal_end(node)
-        if host is None or files is None or data_dir is None or end is None:
+        host, data_dir, end = hosts.get(node.name), data_dir_of(snapshot, node), wal_end(node)
+        if host is None or data_dir is None or end is None:
             return Unknown(f"the WAL files of {node.name} cannot be seen")
-        names = sorted({item.name for item in found} & set(files.segments))
-        identity = read_identity(host, data_dir, names, timeout_s=snapshot.cluster.timeouts.deep_command_s)
+        files = read_files(host, data_dir, timeout_s=timeout_s)
+        if not isinstance(files, Known):
+            return Unknown(f"the WAL files of {node.name} cannot be seen: {reason(files)}")
+        names = sorted({item.name for item in found} & set(files.value.segments))
+        identity = read_identity(host, data_dir, names, timeout_s=timeout_s)
         if not isinstance(identity, Known):
             return identity
-        found = [_judge(item, node.name, identity.value.segments.get(item.name), end, segment_bytes) for item in found]
+        last = max((name for name in files.value.segments if segment_timeline(name) == end[0]), default=None)
+        found = [_judge(item, node.name, identity.value.segments.get(item.name), last) for item in found]
     return Known(tuple(found))
 
 
-def _judge(item: StoredWal, member: str, own: str | None, end: tuple[int, int], segment_bytes: int) -> StoredWal:
-    """`own` is the hash of the member's file of that name, None: it has none; `end` is where its WAL ends."""
-    timeline, end_bytes = end
-    beyond = (
-        own is None and timeline == segment_timeline(item.name) and segment_start(item.name, segment_bytes) >= end_bytes
-    )
+def _judge(item: StoredWal, member: str, own: str | None, last: str | None) -> StoredWal:
+    """`own` is the hash of the member's file of that name, None: it has none; `last` is its last file of its timeline.
+
+    One that was recycled leaves later files, so that a member without any such has not come that far.
+    """
+    beyond = own is None and last is not None and last[:8] == item.name[:8] and last < item.name
     return replace(item, strangers=(*item.strangers, member)) if beyond else _name_one(item, member, own)

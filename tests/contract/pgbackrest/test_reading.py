@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from datetime import timedelta
 
 from contract.pgbackrest.site import Site
 from pgops.observe.archive import parse_archive
 from pgops.observe.archived_timelines import read_archived_timelines
-from pgops.observe.contested import read_barring
+from pgops.observe.branch_facts import SameTimeline
+from pgops.observe.contested import read_barring, read_stored
 from pgops.observe.facts import Archiver
+from pgops.observe.lsn import parse_lsn, segment_timeline
 from pgops.observe.snapshot import View
 from pgops.observe.stanza import parse_info, parse_version, read_stanza
 from pgops.pgbackrest.commands import check_argv, info_argv, list_argv, version_argv
@@ -150,3 +153,44 @@ def test_whose_partial_segment_bars_another_ones(site: Site) -> None:
     assert item.path.startswith(f"archive/demo/{_archive_id(site)}/{segment[:16]}/{partial}-{item.sha1}")
     assert seen(mended) == Known(())
     site.run("rm", str(wal / partial), str(others / partial))
+
+
+def test_what_a_member_archived_since_it_was_looked_at_is_not_foreign_to_it(site: Site) -> None:
+    """n1 finished and archived a segment behind the end that was seen, and another one that it recycled; n2 has neither."""
+    other = site.top / "behind"
+    site.run("mkdir", "-p", str(other / "pg_wal" / "archive_status"))
+    wal = site.server / "pg_wal"
+    began = site.query("SELECT pg_current_wal_lsn()")
+    names = [
+        site.query("SELECT pg_walfile_name(pg_switch_wal())") for _ in range(3) if site.query("SELECT txid_current()")
+    ]
+    deadline = time.monotonic() + 60
+    while site.query("SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver") < names[2]:
+        assert time.monotonic() < deadline, "they were not archived"
+        time.sleep(0.1)
+    site.run("rm", str(wal / names[0]))
+    first = f"{names[0][:16]}{int(names[0][16:], 16) - 1:08X}"
+    site.run("touch", str(other / "pg_wal" / first))
+
+    fake = FakeCluster(("n1", "n2"), config=fake_config(("n1", "n2"), stanza="demo"))
+    whole = fake.snapshot(frozenset({View.DCS, View.SQL}))
+    places = {"n1": str(site.server), "n2": str(other)}
+    hosts = tuple(
+        replace(host, pgbackrest_config=site.stanza.config, data_dir=places[host.name]) for host in whole.cluster.hosts
+    )
+    timeline, end = segment_timeline(names[0]), parse_lsn(began)
+    nodes = tuple(
+        replace(
+            node,
+            stanza=read_stanza(site.host, site.stanza, timeout_s=10),
+            sql=Known(replace(sql, timeline=timeline, flush_bytes=end, in_recovery=False)),
+        )
+        for node in whole.nodes
+        if (sql := known(node.sql))
+    )
+    snapshot = replace(whole, cluster=replace(whole.cluster, hosts=hosts), nodes=nodes)
+    pair = SameTimeline("n1", "n2", timeline, Known(end))
+    seen = read_stored(snapshot, {"n1": site.host, "n2": site.host}, pair, end, 16 << 20)
+    assert isinstance(seen, Known), seen
+    told = {item.name: (item.holders, item.strangers) for item in seen.value if item.name in names}
+    assert told == {names[0]: ((), ("n2",)), names[1]: (("n1",), ("n2",)), names[2]: (("n1",), ("n2",))}

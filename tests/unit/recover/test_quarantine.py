@@ -70,6 +70,7 @@ class Site:
             "survivors": [],
             "foreign": [],
             "barring": [],
+            "wrote": True,
         }
         return quarantine.quarantine({**wish, **more})
 
@@ -117,6 +118,17 @@ def test_the_survivors_own_stays_even_where_the_copy_has_it_too(tmp_path: Path) 
     site.keep_file(6, b"on both")
     site.run(survivors=[hashlib.sha1(b"on both", usedforsecurity=False).hexdigest()], foreign=[path])
     assert site.stored() == {path}
+
+
+def test_what_a_loser_that_streamed_has_as_well_may_be_the_survivors(tmp_path: Path) -> None:
+    """The survivor archived it, and recycled its own file; the loser had it by streaming."""
+    site = Site(tmp_path)
+    streamed, own = site.store(5, b"the survivor's"), site.store(6, b"its own")
+    site.keep_file(5, b"the survivor's", "data/pg_wal")
+    site.keep_file(6, b"its own")
+    told = site.run(wrote=False, foreign=[own])
+    assert site.stored() == {streamed}
+    assert told["stayed"] == [{"repository": 1, "path": streamed}]
 
 
 @pytest.mark.parametrize("command", ["repo-ls", "repo-rm", "archive-get"])
