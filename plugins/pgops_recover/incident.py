@@ -102,7 +102,7 @@ class Lift:
     """The survivor must go on above every timeline that was ever seen: it has not the lock, or is on a lower timeline.
 
     `above` is the highest that is known, `histories` (file name to text) take the numbers that other members used, and `own`
-    are the names of the survivor's. `holder` is who holds the lock.
+    are the names of those of the survivor that it has. `holder` is who holds the lock.
     """
 
     config: HostConfig
@@ -205,7 +205,10 @@ def _find_lift(first: Snapshot, survivor: str, losers: list[Loser]) -> Lift | No
     ended = [entry.timeline + 1 for entry in keys.history]
     above = max([*ended, *histories, *(branch.timeline for branch in branches)])
     foreign = {_history_name(timeline): text for timeline, text in sorted(histories.items()) if timeline > own.timeline}
-    names = tuple(_history_name(piece.timeline) for piece in own.path if piece.timeline > 1)
+    facts = known(node.branch)
+    there = facts.histories if facts else {}
+    # A member that was cloned has none of the oldest, and needs none: the newest one names all.
+    names = tuple(_history_name(piece.timeline) for piece in own.path if piece.timeline in there)
     return Lift(config, place, keys.leader, own.timeline, above, foreign, names, first.cluster.stanza)
 
 

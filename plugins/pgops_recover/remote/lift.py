@@ -60,9 +60,9 @@ def lift(wish: Mapping[str, Any]) -> int:
     """The timeline it is on when all is done."""
     data, above = wish["data_dir"], wish["above"]
     _end_earlier(wish)
+    _archive_own(wish)  # first, since who sees it above all others takes this for done
     state, timeline = _control(wish)
     if timeline > above and state == "shut down":
-        _archive_own(wish)
         return timeline
     if os.path.exists(f"{data}/standby.signal"):
         raise Fault(f"{data} is a standby's: it has a standby.signal")
@@ -86,7 +86,6 @@ def lift(wish: Mapping[str, Any]) -> int:
     state, timeline = _control(wish)
     if state != "shut down" or timeline <= above:
         raise Fault(f"{data} came to timeline {timeline} ({state}), and timeline {above} is known already")
-    _archive_own(wish)
     return timeline
 
 

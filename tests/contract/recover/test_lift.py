@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from contract.recover.own_server import Server, place_for_servers
+from pgops_recover.programs import argv_of
 
 HISTORIES = {"00000002.history": "1\t0/1500000\tanother member\n", "00000003.history": "2\t0/1600000\tand another\n"}
 
@@ -86,6 +88,12 @@ def test_another_members_history_under_its_number_is_not_believed(place: tuple[P
     server.run("sh", "-c", 'cat >"$1" && chmod 755 "$1"', "sh", program, stdin=_ARCHIVE)
     server.run("sh", "-c", 'cat >"$1"', "sh", f"{server.top}/archive/00000002.history", stdin="1\t0/1000100\tanother\n")
     wish |= {"above": 2, "own": ["00000002.history"], "archive": [program]}
+    refused = server.attempt(*argv_of("lift", {**wish, "archive": ["false"]}))
+    assert (
+        refused.exit_code == 74 and "archive-get 00000002.history" in refused.stderr
+    ) or "archive-push" in refused.stderr
+    control = server.run(f"{server.bin_dir}/pg_controldata", "-D", str(server.data))
+    assert re.search("Latest checkpoint's TimeLineID: +2\n", control), "it is not above before its own is archived"
     for _ in range(2):  # again, nothing is to do
         assert server.program("lift", wish) == {"timeline": 3}
     assert server.read("data/pg_wal/00000003.history").startswith(truth), "its way is its own"
