@@ -114,11 +114,11 @@ assert time.monotonic() - started < 1, "held up"
 slow.join()
 started = time.monotonic()
 print(put(dcs, "stuck"))
-assert 1 < time.monotonic() - started < 20
+assert 1 < time.monotonic() - started < 5
 assert dcs.keep_lease(8) == 8
 started = time.monotonic()
 dcs.close()
-assert time.monotonic() - started < 20
+assert time.monotonic() - started < 3
 """)
     assert lines == [
         "DcsFault: the process that asks the DCS gave no answer within 1.3 s",
